@@ -1,0 +1,117 @@
+"""The exception tree.  Each message says what, on which object; ``remedy`` says what to do next.
+
+SquallError
+├── InvalidFile          a target, experiment or settings file is wrong; nothing was touched
+├── UnknownKind          no fault or probe of that kind is registered
+├── DuplicateKind        two distributions register the same kind
+├── SetupError           a part of the installation or the environment is missing (server, port, package, disk)
+├── GuardTripped         refused or stopped on purpose; not a bug
+│   └── TargetBusy       another run holds the target, or an unreverted handle blocks it
+├── FaultError           carries ``handle_id``
+│   ├── InjectError      stopped part-way; still revertible
+│   └── RevertError      the prior state is not back; pages a person
+├── Fenced               the lease was lost: this process must not act any more
+├── ProbeError           could not measure; never means deviated
+├── WorkloadError        a trial could not be run at all (as opposed to: ran, and failed)
+└── LedgerError          a record cannot be written or read, or does not agree with the log
+    └── IdempotencyConflict   same key, other content
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SquallError(Exception):
+    """What happened, on which object; ``remedy`` is the next thing to do."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a file: where (1-based line, dotted field), the cause and the remedy."""
+
+    line: int
+    field: str
+    cause: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        where = f" {self.field}:" if self.field else ""
+        tail = f"\n      -> {self.remedy}" if self.remedy else ""
+        return f"line {self.line}:{where} {self.cause}{tail}"
+
+
+class InvalidFile(SquallError):
+    """A target, experiment or settings file is wrong; nothing was touched."""
+
+    def __init__(self, path: Path | str, problems: tuple[Problem, ...]) -> None:
+        self.path = str(path)
+        self.problems = problems
+        listing = "\n".join(f"  {self.path}:{problem}" for problem in problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{self.path}: {count}\n{listing}")
+
+
+class UnknownKind(SquallError):
+    """No fault or probe of that kind is registered."""
+
+
+class DuplicateKind(SquallError):
+    """Two distributions register the same kind."""
+
+
+class SetupError(SquallError):
+    """A part of the installation or the environment is missing: a server, a port, a package, disk space."""
+
+
+class GuardTripped(SquallError):
+    """Refused or stopped on purpose; not a bug."""
+
+
+class TargetBusy(GuardTripped):
+    """Another run holds the target, or an unreverted handle blocks it."""
+
+
+class FaultError(SquallError):
+    """A fault could not do its work on one handle."""
+
+    def __init__(self, message: str, *, handle_id: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.handle_id = handle_id
+
+
+class InjectError(FaultError):
+    """Injection stopped part-way; the handle is still revertible."""
+
+
+class RevertError(FaultError):
+    """The prior state is not back; this pages a person."""
+
+
+class Fenced(SquallError):
+    """The lease was lost to a sweep or a newer epoch: this process must not act any more."""
+
+
+class ProbeError(SquallError):
+    """A probe could not measure; this never means that the system deviated."""
+
+
+class WorkloadError(SquallError):
+    """A trial could not be run at all, as opposed to one that ran and failed."""
+
+
+class LedgerError(SquallError):
+    """A record cannot be written or read, or does not agree with the log."""
+
+
+class IdempotencyConflict(LedgerError):
+    """The same idempotency key was used with other content."""

@@ -1,0 +1,1 @@
+"""One folder per family of faults; families do not know each other."""

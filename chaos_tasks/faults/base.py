@@ -1,0 +1,69 @@
+"""The protocol of a fault: one way to hurt one place, and the way back.
+
+Stateless: everything that revert needs is in the JSON handle, so that another worker on another day can revert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+from pydantic import JsonValue
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
+from chaos_tasks.model.place import Place
+from chaos_tasks.ports import Clients, Clock
+
+
+class FaultParams(Value):
+    """Parameters of a fault: documented fields with units; at most one is named as the ordered intensity."""
+
+    intensity_field: ClassVar[str | None] = None
+
+
+P = TypeVar("P", bound=FaultParams)
+
+
+@dataclass(frozen=True)
+class FaultContext:
+    """All of the world that a fault may reach."""
+
+    clock: Clock
+    clients: Clients
+    scratch: Path
+    injector: str = "injector"  # name of the credentials that inject
+    reverter: str = "reverter"  # name of the credentials that revert: never within reach of the fault
+    lease_s: float = 60.0  # a fault that can expire by itself must do so after this long
+
+
+class Fault(Protocol[P]):
+    """One way to hurt one place, and the way back."""
+
+    kind: ClassVar[str]
+    summary: ClassVar[str]
+    cause: ClassVar[str]
+    params_type: ClassVar[type[FaultParams]]
+    reversibility: ClassVar[Reversibility]
+    place_types: ClassVar[tuple[type[Value], ...]]
+    policy: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    def snapshot(self, place: Place, params: P, ctx: FaultContext) -> Mapping[str, JsonValue]:
+        """Read what revert will need.  No side effects."""
+
+    def blast_radius(self, place: Place, params: P) -> float:
+        """Largest share (0..1) of rows, records or keys that these parameters can touch."""
+
+    def inject(self, handle: Handle, params: P, ctx: FaultContext) -> Receipt:
+        """Hurt the place.  May be called again after a crash; twice within one firing is once."""
+
+    def revert(self, handle: Handle, params: P, ctx: FaultContext) -> Receipt:
+        """Restore the prior state.  Safe from any phase, any number of times."""
+
+    def inspect(self, handle: Handle, params: P, ctx: FaultContext) -> Finding:
+        """Say what is really there."""
+
+    def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:
+        """State of the place; equal before and after for a fault that restores."""

@@ -1,0 +1,45 @@
+"""The base of every value: frozen, closed, and stable as canonical JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+Json = JsonValue
+JsonObject = Mapping[str, JsonValue]
+
+
+class Value(BaseModel):
+    """A frozen pydantic model that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def canonical(self) -> bytes:
+        """RFC 8785 bytes of the value; non-finite numbers are written as the strings NaN, Infinity, -Infinity."""
+        return canonical(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes, in hexadecimal."""
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 bytes of a JSON-like value (https://www.rfc-editor.org/rfc/rfc8785)."""
+    return rfc8785.dumps(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    """JCS knows no NaN or infinity: say them as strings, so that a record can hold what was measured."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,210 @@
+"""An experiment: a hypothesis that can be wrong, the faults that test it, and how the answer is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.duration import Duration
+from chaos_tasks.model.target import Slug
+
+
+class When(StrEnum):
+    """Which trials a check speaks about."""
+
+    ALWAYS = "always"  # treatment against control
+    UNDER_FAULT = "under_fault"  # treatment trials only
+    AFTER = "after"  # recovery trials, once the fault is reverted
+
+
+class NonInferiority(Value):
+    """Treatment may be worse than control by less than the margin, in the metric's own unit."""
+
+    type: Literal["non_inferiority"] = "non_inferiority"
+    margin: float = Field(gt=0)
+    better: Literal["higher", "lower"] = "higher"
+    relative: bool = Field(False, description="The margin is a share of the control's mean.")
+
+
+class Range(Value):
+    """Each observation lies within [min, max]."""
+
+    type: Literal["range"] = "range"
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("a range needs `min`, `max` or both")
+        return self
+
+
+class Exactly(Value):
+    """Each observation equals the value."""
+
+    type: Literal["exactly"] = "exactly"
+    value: bool | int | float | str
+
+
+Tolerance = Annotated[NonInferiority | Range | Exactly, Field(discriminator="type")]
+
+
+class Check(Value):
+    """One question of the steady state: a probe, its tolerance, and which trials it is asked of."""
+
+    name: Slug
+    probe: str = Field(description="Kind of a registered probe; `squall probes` lists them.")
+    params: Mapping[str, JsonValue] = Field(default_factory=dict)
+    tolerance: Tolerance
+    when: When = When.ALWAYS
+
+
+class BeforeTrigger(Value):
+    """The fault is in before the workload starts, and stays until revert."""
+
+    at: Literal["before"] = "before"
+
+
+class ProgressTrigger(Value):
+    """Fires when the workload's progress reaches this step."""
+
+    at: Literal["progress"] = "progress"
+    step: int = Field(ge=1)
+
+
+class LogTrigger(Value):
+    """Fires at the first line of the workload's output that matches."""
+
+    at: Literal["log"] = "log"
+    pattern: str
+
+
+class FileTrigger(Value):
+    """Fires when a file that matches appears below {out} or {checkpoints}."""
+
+    at: Literal["file"] = "file"
+    glob: str
+
+
+class ElapsedTrigger(Value):
+    """Fires this long after the workload started."""
+
+    at: Literal["elapsed"] = "elapsed"
+    after: Duration
+
+
+class RandomTrigger(Value):
+    """Fires at a moment drawn uniformly from [earliest, latest] after the start, from the trial's seed."""
+
+    at: Literal["random"] = "random"
+    earliest: Duration = timedelta(0)
+    latest: Duration
+
+
+Trigger = Annotated[
+    BeforeTrigger | ProgressTrigger | LogTrigger | FileTrigger | ElapsedTrigger | RandomTrigger,
+    Field(discriminator="at"),
+]
+
+
+class Draw(StrEnum):
+    """Whether each treatment trial draws its own corruption or all share one."""
+
+    PER_TRIAL = "per_trial"
+    SHARED = "shared"
+
+
+class Step(Value):
+    """One fault, on one place of the target, at one moment."""
+
+    name: Slug
+    fault: str = Field(description="Kind of a registered fault; `squall faults` lists them.")
+    target: str = Field("data", description="`data`, `workload`, `task`, or the name of a declared resource.")
+    params: Mapping[str, JsonValue] = Field(default_factory=dict)
+    trigger: Trigger = BeforeTrigger()
+    hold: Duration = Field(timedelta(0), description="How long a fault fired during the workload stays in.")
+    draw: Draw = Draw.SHARED
+
+    @property
+    def fires_during(self) -> bool:
+        """Whether the supervisor fires this step while the workload runs."""
+        return not isinstance(self.trigger, BeforeTrigger)
+
+
+class Guards(Value):
+    """What may never be exceeded."""
+
+    blast_radius: float = Field(1.0, gt=0, le=1, description="Largest share of rows, records or keys a step may touch.")
+    stop_when: tuple[str, ...] = Field((), description="Checks that end the experiment at once when they fail.")
+    lease: Duration = Field(timedelta(seconds=60), description="A fault whose lease is not renewed is swept.")
+    revert_within: Duration = timedelta(minutes=2)
+    rto: Duration = Field(timedelta(minutes=2), description="Time allowed to be healthy again after the revert.")
+
+
+class Analysis(Value):
+    """How much evidence to gather, and how strictly to judge it."""
+
+    seeds: int = Field(4, ge=1, le=200, description="Paired trials: each seed runs under control and treatment.")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="One-sided error rate of each check.")
+    base_seed: int | None = Field(None, description="First seed; by default it comes from the night's date.")
+    recovery_trials: int = Field(0, ge=0, le=20)
+
+
+class KnownFinding(Value):
+    """A deviation that its owners know about and have accepted until a date."""
+
+    ticket: str
+    reason: str
+    expires: date
+
+
+class Risk(StrEnum):
+    """How much could go wrong if the undo failed."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Experiment(Value):
+    """One YAML file in the experiments folder."""
+
+    version: Literal[1] = 1
+    name: Slug
+    hypothesis: str = Field(min_length=10, description="A sentence that can be wrong.")
+    owner: str
+    tags: tuple[str, ...] = ()
+    risk: Risk = Risk.LOW
+    schedule: str | None = Field(None, description="Cron expression of its own; leave out to run with the night.")
+    nightly: bool = Field(True, description="Whether the nightly campaign runs it.")
+    target: Slug = Field(description="Name of a target in the inventory (squall.toml).")
+    steady_state: tuple[Check, ...]
+    method: tuple[Step, ...]
+    guards: Guards = Field(default_factory=Guards)
+    analysis: Analysis = Field(default_factory=Analysis)
+    known_finding: KnownFinding | None = None
+
+    @model_validator(mode="after")
+    def _refers_to_what_it_declares(self) -> Self:
+        for title, names in (
+            ("steady_state", [check.name for check in self.steady_state]),
+            ("method", [step.name for step in self.method]),
+        ):
+            if not names:
+                raise ValueError(f"`{title}` is empty; name at least one")
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                raise ValueError(f"`{title}` names {', '.join(repeated)} twice")
+        known = {check.name for check in self.steady_state}
+        missing = [name for name in self.guards.stop_when if name not in known]
+        if missing:
+            raise ValueError(f"guards.stop_when names {', '.join(missing)}; the checks are {', '.join(sorted(known))}")
+        if any(check.when is When.AFTER for check in self.steady_state) and not self.analysis.recovery_trials:
+            raise ValueError("a check with `when: after` needs analysis.recovery_trials >= 1")
+        return self

@@ -1,0 +1,86 @@
+"""A handle: everything that reverting one armed fault needs, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.place import Place
+
+
+class Reversibility(StrEnum):
+    """What is left to do after a fault."""
+
+    RESTORES = "restores"  # revert brings the prior state back; fingerprints are equal
+    SELF_HEALS = "self_heals"  # the target comes back by itself; revert waits for its health
+    IRREVERSIBLE = "irreversible"  # allowed on disposable targets only
+
+
+class Phase(StrEnum):
+    """Where a handle stands; only the engine moves it, and only forwards."""
+
+    ARMED = "armed"
+    INJECTING = "injecting"
+    INJECTED = "injected"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+    UNREVERTED = "unreverted"
+
+
+OPEN_PHASES = frozenset({Phase.ARMED, Phase.INJECTING, Phase.INJECTED, Phase.REVERTING, Phase.UNREVERTED})
+HARMFUL_PHASES = OPEN_PHASES - {Phase.ARMED}
+
+
+class Finding(StrEnum):
+    """What inspection found on the target itself."""
+
+    ARMED = "armed"  # nothing of the fault is there, and never was as far as one can see
+    INJECTED = "injected"
+    PARTIAL = "partial"
+    REVERTED = "reverted"
+    UNKNOWN = "unknown"
+
+
+class Handle(Value):
+    """One arming of one fault.  ``prior`` is what revert needs; no code, no secret, no row of data."""
+
+    version: int = 1
+    id: str
+    run_id: str
+    step: str
+    kind: str
+    place: Place
+    params: Mapping[str, JsonValue]
+    prior: Mapping[str, JsonValue]
+    seed: int = Field(description="Seed of every random draw of this fault.")
+    epoch: int = Field(1, ge=1, description="One arming; a newer epoch fences an older one.")
+
+
+class HandleState(Value):
+    """A handle with its phase and lease, as the ledger's database has them."""
+
+    handle: Handle
+    phase: Phase
+    lease_until: datetime
+    changed_at: datetime
+
+
+class Receipt(Value):
+    """Evidence that a fault took effect, or was undone: counts, digests and names only."""
+
+    at: datetime
+    effective: bool = Field(description="Whether the act changed (or restored) what it meant to.")
+    summary: str = Field(description="One sentence, e.g. '3 000 of 30 000 labels flipped'.")
+    evidence: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class Fingerprint(Value):
+    """State of a place in one digest, with what it covers and what it leaves out."""
+
+    digest: str
+    covers: str
+    leaves_out: str = ""

@@ -1,0 +1,64 @@
+"""A plan: an experiment bound to its target, seeds and places; registered before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import Field
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.experiment import Experiment
+from chaos_tasks.model.place import Place
+from chaos_tasks.model.target import Target
+
+
+class Overrides(Value):
+    """What a person may change when triggering by hand; recorded with the plan."""
+
+    intensity: float | None = Field(None, ge=0, description="Replaces the intensity parameter of every step.")
+    seeds: int | None = Field(None, ge=1, le=200)
+    hold_s: float | None = Field(None, ge=0, description="Replaces the hold of every step fired during the workload.")
+    base_seed: int | None = None
+
+
+class Recorder(Value):
+    """Which process writes a record: Airflow's ids when there are any."""
+
+    dag_id: str = ""
+    dag_run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    try_number: int = 0
+    host: str = ""
+    squall_version: str = ""
+    airflow_version: str = ""
+
+
+class Lock(Value):
+    """A hierarchical key, held exclusively (what a fault touches) or shared (what a workload reads)."""
+
+    key: str
+    exclusive: bool
+
+
+class Plan(Value):
+    """All that a run will do, with its digest."""
+
+    run_id: str
+    campaign_id: str = ""
+    experiment: Experiment
+    experiment_digest: str
+    experiment_file_sha256: str = ""
+    target: Target
+    target_digest: str
+    environment: str
+    source_commit: str
+    data_digest: str = Field(description="Digest of the DVC pointers of the source's data at that commit.")
+    seeds: tuple[int, ...]
+    workspace: str = Field(description="Folder of this run's files.")
+    places: Mapping[str, Place] = Field(description="Step name -> place; during-steps on a process get it when fired.")
+    locks: tuple[Lock, ...]
+    overrides: Overrides = Field(default_factory=Overrides)
+    requested_by: str = "schedule"
+    planned_at: datetime

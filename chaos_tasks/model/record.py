@@ -1,0 +1,154 @@
+"""A ledger record: a closed header that is hashed into the log, and a typed payload under a salted commitment.
+
+Header and idempotency rules follow RFC 6962 logs as laid out in docs/adr/0003-ledger-records.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.handle import Fingerprint, Handle, Receipt
+from chaos_tasks.model.plan import Plan, Recorder
+from chaos_tasks.model.trial import Arm, Observation, Trial
+from chaos_tasks.model.verdict import Outcome, Verdict
+
+
+class RecordKind(StrEnum):
+    """What a record says.  Intents come before acts, receipts after them."""
+
+    EXPERIMENT_REGISTERED = "experiment.registered"
+    RUN_REFUSED = "run.refused"
+    LOCKS_TAKEN = "locks.taken"
+    LOCKS_RELEASED = "locks.released"
+    FAULT_ARMED = "fault.armed"
+    INJECT_INTENT = "inject.intent"
+    INJECT_APPLIED = "inject.applied"
+    INJECT_FAILED = "inject.failed"
+    TRIGGER_CLAIMED = "trigger.claimed"
+    REVERT_INTENT = "revert.intent"
+    REVERT_VERIFIED = "revert.verified"
+    REVERT_FAILED = "revert.failed"
+    TRIAL_STARTED = "trial.started"
+    TRIAL_ENDED = "trial.ended"
+    STOP_TRIGGERED = "stop.triggered"
+    RECOVERY_MEASURED = "recovery.measured"
+    EVALUATE_VERDICT = "evaluate.verdict"
+    RUN_PUBLISHED = "run.published"
+    CAMPAIGN_PLANNED = "campaign.planned"
+    CAMPAIGN_ENDED = "campaign.ended"
+    REPORT_ISSUED = "report.issued"
+
+
+class Registered(Value):
+    """The plan, whole: hypothesis, tolerances and seeds are in the log before the fault."""
+
+    type: Literal["registered"] = "registered"
+    plan: Plan
+    plan_sha256: str
+
+
+class Armed(Value):
+    """A handle and the state of its place before the fault."""
+
+    type: Literal["armed"] = "armed"
+    handle: Handle
+    before: Fingerprint
+
+
+class Act(Value):
+    """An intent, a receipt or a failure on one handle."""
+
+    type: Literal["act"] = "act"
+    handle_id: str
+    epoch: int
+    by: str = Field("", description="revert task, sweep, supervisor, person")
+    receipt: Receipt | None = None
+    after: Fingerprint | None = None
+    error: str = ""
+    remedy: str = ""
+
+
+class TrialStart(Value):
+    """A trial is about to run."""
+
+    type: Literal["trial_start"] = "trial_start"
+    trial_id: str
+    arm: Arm
+    seed: int
+
+
+class TrialEnd(Value):
+    """A trial ended, with what the probes read from it."""
+
+    type: Literal["trial_end"] = "trial_end"
+    trial: Trial
+    observations: tuple[Observation, ...]
+
+
+class Recovery(Value):
+    """Whether and when the system was healthy again after the revert."""
+
+    type: Literal["recovery"] = "recovery"
+    healthy: bool
+    seconds: float | None = None
+    detail: str = ""
+
+
+class Judged(Value):
+    """A verdict."""
+
+    type: Literal["judged"] = "judged"
+    verdict: Verdict
+
+
+class Note(Value):
+    """A closed set of short facts: names, counts, digests."""
+
+    type: Literal["note"] = "note"
+    text: str
+    facts: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+Payload = Registered | Armed | Act | TrialStart | TrialEnd | Recovery | Judged | Note
+
+
+class Subject(Value):
+    """What a record is about, by digest."""
+
+    name: str
+    sha256: str = ""
+    md5: str = ""
+    git_commit: str = ""
+
+
+class Record(Value):
+    """One record as its writer gives it.  The store adds the sequence number and the payload's commitment."""
+
+    kind: RecordKind
+    idem_key: str = Field(description="Same key and same content: written once.  Physical acts carry the try number.")
+    occurred_at: datetime
+    run_id: str
+    experiment: str = ""
+    fault_kind: str = ""
+    handle_id: str = ""
+    recorder: Recorder = Field(default_factory=Recorder)
+    subjects: tuple[Subject, ...] = ()
+    plan_sha256: str = ""
+    environment: str = ""
+    outcome: Outcome | None = Field(None, description="Only on evaluate.verdict.")
+    payload: Annotated[Payload, Field(discriminator="type")] | None = None
+
+
+class Stored(Value):
+    """A record as the log has it."""
+
+    seq: int = Field(ge=0)
+    leaf_sha256: str
+    record: Record
+    erased: bool = False

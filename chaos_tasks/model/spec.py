@@ -1,0 +1,66 @@
+"""What the supervisor is told: one trial, the triggers to fire during it, and the lease to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from pydantic import Field, JsonValue
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.duration import Duration
+from chaos_tasks.model.experiment import Trigger
+from chaos_tasks.model.place import Place
+from chaos_tasks.model.plan import Recorder
+from chaos_tasks.model.target import Progress, Signal
+from chaos_tasks.model.trial import Arm
+
+
+class FiringSpec(Value):
+    """One `during` step: which fault, on what, when, for how long."""
+
+    parent_handle_id: str = Field(description="Handle armed by the engine; its firings are <id>/<n>.")
+    n: int = Field(description="Number of this firing: one per trial, so that a retry never fires twice.")
+    step: str
+    kind: str
+    place: Place | None = Field(None, description="None: the workload's own process, known once it runs.")
+    params: Mapping[str, JsonValue]
+    trigger: Trigger
+    hold: Duration = timedelta(0)
+    seed: int
+    environment: str = ""
+
+
+class Companion(Value):
+    """A process that lives as long as the trial (a stream relay, for instance)."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+class TrialSpec(Value):
+    """One trial, ready to run."""
+
+    trial_id: str
+    run_id: str
+    experiment: str
+    arm: Arm
+    seed: int
+    command: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str] = Field(default_factory=dict, description="Added to a small inherited one.")
+    out: str
+    checkpoints: str
+    metrics_file: str = "metrics.json"
+    predictions_file: str = ""
+    progress: Progress | None = None
+    checkpoint_glob: str = ""
+    signals: tuple[Signal, ...] = ()
+    timeout_s: float
+    restarts: int = 0
+    companions: tuple[Companion, ...] = ()
+    pid_file: str = Field("", description="Where to register the workload's process group (a bound instance).")
+    firings: tuple[FiringSpec, ...] = ()
+    lease_s: float = 60.0
+    plan_sha256: str = ""
+    recorder: Recorder = Field(default_factory=Recorder)

@@ -1,0 +1,156 @@
+"""A target: one pipeline that may be hurt, described by its owners in squall.target.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.duration import Duration
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+
+
+class DvcSource(Value):
+    """Where the data versions live: a Git+DVC repository, read only."""
+
+    type: Literal["dvc"] = "dvc"
+    repo: str = Field(description="Path or URL of the Git repository.")
+    rev: str = Field("main", description="Branch, tag or commit of the version that experiments start from.")
+    data: tuple[str, ...] = Field(description="DVC-tracked data files that data faults may touch (in a clone).")
+    sealed: str | None = Field(None, description="DVC-tracked evaluation set; copied out before any injection.")
+    format: Literal["parquet", "csv"] = "parquet"
+
+
+class SetupStep(Value):
+    """A command that runs once per data version, before trials; its result is cached by digest."""
+
+    name: Slug
+    run: str = Field(description="Command line; placeholders {python} {data} {prepared} {sealed} {repo}.")
+    gate: bool = Field(False, description="True when a non-zero exit is the pipeline's own refusal of the data.")
+
+
+class _Workload(Value):
+    setup: tuple[SetupStep, ...] = ()
+    timeout: Duration = Field(timedelta(minutes=10), description="Longest time of one trial.")
+    restarts: int = Field(0, ge=0, le=20, description="How often the target's own runtime restarts a dead run.")
+    environment: Mapping[str, str] = Field(default_factory=dict, description="Extra environment; placeholders allowed.")
+
+
+class CommandWorkload(_Workload):
+    """One process per trial."""
+
+    type: Literal["command"] = "command"
+    run: str = Field(
+        description="Command line; placeholders {python} {seed} {data} {prepared} {sealed} {out} {checkpoints} {repo} "
+        "and {resource.field} of a declared resource."
+    )
+
+
+class DvcStageWorkload(_Workload):
+    """One `dvc repro` of a stage per trial, in a clone of the repository; {seed} goes in as a parameter."""
+
+    type: Literal["dvc_stage"] = "dvc_stage"
+    stage: str
+    seed_param: str | None = Field(None, description="Name in params.yaml that takes the seed, e.g. train.seed.")
+    outputs: str = Field(".", description="Folder in the repository where the stage writes what `reads` names.")
+
+
+Workload = Annotated[CommandWorkload | DvcStageWorkload, Field(discriminator="type")]
+
+
+class Predictions(Value):
+    """Per-row predictions on the sealed set."""
+
+    path: str
+    key: str = Field(description="Column that identifies a row.")
+    label: str
+    score: str
+
+
+class Progress(Value):
+    """How to see how far a trial is: a JSON-lines file with `step`, or a pattern in its output."""
+
+    file: str | None = None
+    log: str | None = Field(None, description="Regular expression with one group, the step; e.g. 'step (\\d+)'.")
+
+
+class Reads(Value):
+    """What a trial leaves behind, relative to {out}."""
+
+    metrics: str = "metrics.json"
+    predictions: Predictions | None = None
+    progress: Progress | None = None
+    checkpoints: str | None = Field(None, description="Glob of checkpoint files relative to {checkpoints}.")
+
+
+class ExitCodeSignal(Value):
+    """Its owners notice when the run ends with a non-zero exit code."""
+
+    type: Literal["exit_code"] = "exit_code"
+
+
+class GateSignal(Value):
+    """Its owners notice when a set-up step marked `gate` refuses the data."""
+
+    type: Literal["gate"] = "gate"
+
+
+class AlarmFileSignal(Value):
+    """Its owners notice each line of this JSON-lines file ({"t": unix seconds, "alarm": name})."""
+
+    type: Literal["alarms"] = "alarms"
+    path: str
+
+
+Signal = Annotated[ExitCodeSignal | GateSignal | AlarmFileSignal, Field(discriminator="type")]
+
+
+class S3Resource(Value):
+    """A prefix of a bucket, and the identity that the pipeline uses on it."""
+
+    type: Literal["s3"] = "s3"
+    endpoint: str = ""
+    region: str = "us-east-1"
+    bucket: str
+    prefix: str = ""
+    principal: str = Field(description="IAM user of the pipeline; the only one that faults may restrict.")
+    credentials: str = Field("pipeline", description="Name of the credentials that the workload runs with.")
+
+
+class RedisStreamResource(Value):
+    """A Redis stream between a producer and a consumer."""
+
+    type: Literal["redis_stream"] = "redis_stream"
+    url: str
+    key: str = Field(description="Prefix of the stream keys; each trial gets keys of its own below it.")
+
+
+class Ec2InstanceResource(Value):
+    """A virtual machine that carries the workload's process group."""
+
+    type: Literal["ec2_instance"] = "ec2_instance"
+    endpoint: str = ""
+    region: str = "us-east-1"
+    instance_id: str
+    pid_file: str = Field("", description="File in which the process group that runs on the instance is registered.")
+
+
+Resource = Annotated[S3Resource | RedisStreamResource | Ec2InstanceResource, Field(discriminator="type")]
+
+
+class Target(Value):
+    """One pipeline: its source, how to run it, what it reads and writes, and what its owners would notice."""
+
+    version: Literal[1] = 1
+    name: Slug
+    source: DvcSource
+    workload: Workload
+    reads: Reads = Field(default_factory=Reads)
+    writes: tuple[str, ...] = Field((), description="What a trial writes outside {out}; redirected per trial.")
+    signals: tuple[Signal, ...] = (ExitCodeSignal(),)
+    label_delay: Duration = Field(timedelta(0), description="How long after a prediction its label is known.")
+    resources: Mapping[str, Resource] = Field(default_factory=dict)

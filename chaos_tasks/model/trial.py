@@ -1,0 +1,96 @@
+"""A trial: one run of the workload under one seed, and what it left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.handle import Receipt
+
+
+class Arm(StrEnum):
+    """Which condition a trial runs under."""
+
+    CONTROL = "control"
+    TREATMENT = "treatment"
+    RECOVERY = "recovery"
+
+
+class TrialStatus(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"  # exit code 0
+    BLOCKED = "blocked"  # the pipeline's own gate refused the data: nothing new was shipped
+    FAILED = "failed"  # ended with a non-zero code, restarts used up
+    TIMED_OUT = "timed_out"
+    VOID = "void"  # the fault was not in all the time, or a process of ours died: says nothing
+    ABORTED = "aborted"  # stopped by a guard or a person
+
+
+class Firing(Value):
+    """One firing of a `during` trigger."""
+
+    step: str
+    handle_id: str
+    fired_at: datetime
+    injected: Receipt | None = None
+    reverted: Receipt | None = None
+    error: str = ""
+
+
+class SignalEvent(Value):
+    """Something that the target's owners would have noticed, and when."""
+
+    name: str
+    at: datetime
+    detail: str = ""
+
+
+class Launch(Value):
+    """One start of the workload's process within a trial."""
+
+    pid: int
+    started_at: datetime
+    ended_at: datetime | None = None
+    exit_code: int | None = Field(None, description="Negative: ended by that signal.")
+    first_step: int | None = Field(None, description="First progress step seen.")
+    last_step: int | None = None
+
+
+class Trial(Value):
+    """The result of one trial.  Numbers and digests only; files stay in ``out``."""
+
+    id: str
+    run_id: str
+    arm: Arm
+    seed: int
+    status: TrialStatus
+    started_at: datetime
+    ended_at: datetime
+    wall_s: float
+    metrics: Mapping[str, float] = Field(default_factory=dict, description="Flat numbers of the metrics file.")
+    slices: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
+    launches: tuple[Launch, ...] = ()
+    firings: tuple[Firing, ...] = ()
+    signals: tuple[SignalEvent, ...] = ()
+    lost_steps: int = Field(0, ge=0, description="Steps done again after restarts.")
+    out: str = Field("", description="Folder of the trial's files.")
+    files: Mapping[str, str] = Field(default_factory=dict, description="SHA-256 of metrics and predictions files.")
+    error: str = ""
+    reused_from: str = Field("", description="Id of the trial whose observation this control reuses.")
+
+
+class Observation(Value):
+    """What one probe read from one trial.  ``value`` is None exactly when it could not measure."""
+
+    check: str
+    trial_id: str
+    arm: Arm
+    seed: int
+    value: JsonValue = None
+    unit: str = ""
+    error: str = ""

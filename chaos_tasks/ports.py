@@ -1,0 +1,161 @@
+"""The protocols between the domain and the world: time, ledger, clients, trials, publishing, notices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from chaos_tasks.model.handle import Handle, HandleState, Phase
+from chaos_tasks.model.plan import Lock
+from chaos_tasks.model.record import Record, RecordKind, Stored
+from chaos_tasks.model.trial import Arm, Trial
+from chaos_tasks.model.verdict import Verdict
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_s3 import S3Client
+    from redis import Redis
+
+    from chaos_tasks.model.spec import TrialSpec
+
+
+class Clock(Protocol):
+    """Wall time and waiting."""
+
+    def now(self) -> datetime:
+        """Timezone-aware UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds, never backwards."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class LedgerReader(Protocol):
+    """Reads the log, the handles and the leases."""
+
+    def now(self) -> datetime:
+        """The database's clock: the only one that leases are measured by."""
+
+    def records(
+        self,
+        *,
+        run_id: str | None = None,
+        kinds: Sequence[RecordKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after_seq: int = -1,
+    ) -> Iterable[Stored]:
+        """Records in log order."""
+
+    def handles(self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False) -> list[HandleState]:
+        """Handles, oldest first; ``expired`` keeps those whose lease is over by the database's clock."""
+
+    def handle(self, handle_id: str) -> HandleState | None:
+        """One handle, or None."""
+
+    def last_beat(self, name: str) -> datetime | None:
+        """When the named watcher last said that it is alive."""
+
+
+class Ledger(LedgerReader, Protocol):
+    """Append-only records, and in the same database handles, leases, locks and heartbeats."""
+
+    def append(self, record: Record) -> Stored:
+        """Write once per idempotency key, in one transaction.
+
+        Raises IdempotencyConflict for the same key with other content, LedgerError when it cannot be written.
+        """
+
+    def arm(self, handle: Handle, record: Record, *, lease_s: float) -> HandleState:
+        """Register a handle (phase ARMED) with its record and lease, in one transaction.  Idempotent."""
+
+    def transition(
+        self, handle_id: str, *, to: Phase, expect: Iterable[Phase], epoch: int, record: Record, lease_s: float | None = None
+    ) -> HandleState:
+        """Move a handle and write its record in one transaction.
+
+        ``lease_s`` renews the lease too.  Raises Fenced when the phase is not expected or the epoch is not current.
+        """
+
+    def renew(self, run_id: str, *, lease_s: float) -> datetime:
+        """Extend the lease of all open handles and locks of a run; raises Fenced when one of them was swept."""
+
+    def take_over(self, handle_id: str, *, lease_s: float) -> HandleState:
+        """Raise the handle's epoch (fencing older holders) and lease it to the caller."""
+
+    def claim(self, handle_id: str, n: int, record: Record) -> bool:
+        """Claim firing ``n`` of a trigger, once over all processes; False when it was claimed before."""
+
+    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float) -> None:
+        """Take all locks or none, in sorted order; raises TargetBusy naming the holder.  Re-entrant per run.
+
+        Keys are hierarchical (`s3://bucket/prefix`): an exclusive key conflicts with every key above and below it.
+        A lock whose lease is over still blocks while its run has open handles.
+        """
+
+    def release(self, run_id: str) -> None:
+        """Give back all locks of a run."""
+
+    def beat(self, name: str) -> None:
+        """Say that the named watcher is alive."""
+
+    def close(self) -> None:
+        """Give back the connection."""
+
+
+class Clients(Protocol):
+    """Connections by credential name; the only way to the network."""
+
+    def s3(self, credentials: str, *, endpoint: str, region: str) -> S3Client:
+        """A boto3 S3 client."""
+
+    def iam(self, credentials: str, *, endpoint: str, region: str) -> IAMClient:
+        """A boto3 IAM client."""
+
+    def ec2(self, credentials: str, *, endpoint: str, region: str) -> EC2Client:
+        """A boto3 EC2 client."""
+
+    def redis(self, url: str) -> Redis:
+        """A redis client with text responses off."""
+
+    def environment(self, credentials: str) -> dict[str, str]:
+        """Environment variables that give a workload these credentials."""
+
+
+class TrialRunner(Protocol):
+    """Runs trials of one arm under one supervisor."""
+
+    def run(self, spec: TrialSpec) -> Trial:
+        """Run one trial to its end; raises WorkloadError when it could not be run at all."""
+
+    def close(self) -> None:
+        """End the supervisor."""
+
+
+class TrialStore(Protocol):
+    """Folders of trials and prepared data versions."""
+
+    def trial_dir(self, run_id: str, arm: Arm, seed: int) -> Path:
+        """Folder of one trial; created."""
+
+    def prepared_dir(self, key: str, build: Callable[[Path], None]) -> Path:
+        """Folder of one prepared data version; built once, by whoever comes first."""
+
+
+class Publisher(Protocol):
+    """Where people look: a view, never the evidence."""
+
+    def publish(self, run_id: str) -> str:
+        """Publish a judged run from its records; returns a URL.  May be called again."""
+
+
+class Notifier(Protocol):
+    """Tells people."""
+
+    def notify(self, verdict: Verdict, text: str) -> None:
+        """Say it once."""

@@ -1,0 +1,1 @@
+"""Probes read one number or state from a trial; they never judge."""
