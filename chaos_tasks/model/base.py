@@ -24,7 +24,7 @@ class Value(BaseModel):
         return canonical(self.model_dump(mode="json"))
 
     @property
-    def digest(self) -> str:
+    def content_sha256(self) -> str:
         """SHA-256 of the canonical bytes, in hexadecimal."""
         return hashlib.sha256(self.canonical()).hexdigest()
 

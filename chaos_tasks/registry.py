@@ -1,0 +1,134 @@
+"""Which faults and probes exist: a table of strings for ours, entry points for everyone else's.
+
+Listing kinds imports nothing; a kind is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+from pydantic import JsonValue, ValidationError
+
+from chaos_tasks.errors import DuplicateKind, GuardTripped, UnknownKind
+from chaos_tasks.faults.base import Fault, FaultParams
+from chaos_tasks.probes.base import Probe, ProbeParams
+
+AnyFault = Fault[Any]
+AnyProbe = Probe[Any]
+
+OURS = "squall"
+
+FAULTS: Mapping[str, str] = {
+    "airflow.task_kill": "chaos_tasks.faults.process.task_kill:TaskKill",
+    "cloud.deactivate_key": "chaos_tasks.faults.cloud.deactivate_key:DeactivateKey",
+    "cloud.deny_access": "chaos_tasks.faults.cloud.deny_access:DenyAccess",
+    "cloud.stop_instance": "chaos_tasks.faults.cloud.stop_instance:StopInstance",
+    "data.label_flip": "chaos_tasks.faults.data.label_flip:LabelFlip",
+    "data.missing_values": "chaos_tasks.faults.data.missing_values:MissingValues",
+    "data.object_bitrot": "chaos_tasks.faults.data.object_bitrot:ObjectBitrot",
+    "data.schema_drift": "chaos_tasks.faults.data.schema_drift:SchemaDrift",
+    "data.stale_version": "chaos_tasks.faults.data.stale_version:StaleVersion",
+    "process.kill": "chaos_tasks.faults.process.kill:Kill",
+    "process.pause": "chaos_tasks.faults.process.pause:Pause",
+    "process.torn_checkpoint": "chaos_tasks.faults.process.torn_checkpoint:TornCheckpoint",
+    "stream.delay": "chaos_tasks.faults.stream.delay:Delay",
+    "stream.drop": "chaos_tasks.faults.stream.drop:Drop",
+}
+
+PROBES: Mapping[str, str] = {
+    "gate.refused": "chaos_tasks.probes.gate:GateRefused",
+    "model.metric": "chaos_tasks.probes.metric:ModelMetric",
+    "model.slice_metric": "chaos_tasks.probes.metric:SliceMetric",
+    "signal.fired": "chaos_tasks.probes.signal:SignalFired",
+    "workload.completed": "chaos_tasks.probes.workload:Completed",
+    "workload.duration_s": "chaos_tasks.probes.workload:DurationSeconds",
+    "workload.exit_code": "chaos_tasks.probes.workload:ExitCode",
+    "workload.lost_steps": "chaos_tasks.probes.workload:LostSteps",
+    "workload.resumed": "chaos_tasks.probes.workload:Resumed",
+}
+
+
+@lru_cache(maxsize=2)
+def _table(group: str) -> Mapping[str, tuple[str, str]]:
+    """kind -> (module:Class, distribution that registers it)."""
+    ours = FAULTS if group == "squall.faults" else PROBES
+    table = {kind: (path, OURS) for kind, path in ours.items()}
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        owner = _distribution(entry)
+        if entry.name in table:
+            raise DuplicateKind(
+                f"{entry.name} is registered by both {table[entry.name][1]} and {owner}",
+                remedy=f"uninstall one of them, or rename the entry point in {owner}",
+            )
+        table[entry.name] = (entry.value, owner)
+    return table
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unnamed distribution"
+
+
+def fault_kinds() -> list[str]:
+    """All registered kinds of fault, sorted."""
+    return sorted(_table("squall.faults"))
+
+
+def probe_kinds() -> list[str]:
+    """All registered kinds of probe, sorted."""
+    return sorted(_table("squall.probes"))
+
+
+def fault(kind: str) -> AnyFault:
+    """The fault of that kind; raises UnknownKind listing the near ones."""
+    return cast(AnyFault, _load("squall.faults", kind))
+
+
+def probe(kind: str) -> AnyProbe:
+    """The probe of that kind; raises UnknownKind listing the near ones."""
+    return cast(AnyProbe, _load("squall.probes", kind))
+
+
+@lru_cache(maxsize=256)
+def _load(group: str, kind: str) -> object:
+    table = _table(group)
+    if kind not in table:
+        noun = "fault" if group == "squall.faults" else "probe"
+        raise UnknownKind(f"no {noun} is called {kind!r}", remedy=_suggest(kind, table, noun))
+    module, _, name = table[kind][0].partition(":")
+    return getattr(import_module(module), name)()
+
+
+def _suggest(kind: str, table: Iterable[str], noun: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(kind, list(table), n=3, cutoff=0.5)
+    known = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{known}`squall {noun}s` lists all of them"
+
+
+def fault_params(kind: str, params: Mapping[str, JsonValue]) -> FaultParams:
+    """The typed parameters; raises pydantic's ValidationError for wrong ones."""
+    return fault(kind).params_type.model_validate(dict(params))
+
+
+def probe_params(kind: str, params: Mapping[str, JsonValue]) -> ProbeParams:
+    """The typed parameters; raises pydantic's ValidationError for wrong ones."""
+    return probe(kind).params_type.model_validate(dict(params))
+
+
+def with_intensity(kind: str, params: Mapping[str, JsonValue], intensity: float) -> Mapping[str, JsonValue]:
+    """The parameters with the kind's intensity replaced; raises GuardTripped when it has none or refuses the value."""
+    field = fault(kind).params_type.intensity_field
+    if field is None:
+        raise GuardTripped(f"{kind} has no intensity", remedy="leave `intensity` empty for this experiment")
+    changed = {**params, field: intensity}
+    try:
+        fault_params(kind, changed)
+    except ValidationError as error:
+        cause = error.errors()[0]["msg"]
+        raise GuardTripped(f"{kind}: {field} = {intensity} is refused: {cause}", remedy="choose another intensity") from error
+    return changed
