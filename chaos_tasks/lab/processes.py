@@ -72,6 +72,8 @@ class DaemonSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 10.0
     user: str | None = None
+    owner: Path | None = None
+    """The lab's home: all that the daemon starts bears this mark. The folder, where none is given."""
 
 
 class Daemon(BaseModel):
@@ -233,7 +235,7 @@ def tree_memory(pid: int) -> int:
 
 
 def _spawn(spec: DaemonSpec, log: int) -> subprocess.Popen[bytes]:
-    mark = f"{spec.folder}#{spec.name}"
+    mark = f"{spec.owner or spec.folder}#{spec.name}"
     try:
         return subprocess.Popen(  # noqa: S603  the argv is built by this package
             spec.argv,
