@@ -93,7 +93,7 @@ def holder(port: int) -> str:
     except psutil.AccessDenied:
         return "a process that this user may not see"
     for connection in listening:
-        if connection.laddr.port == port and connection.pid is not None:
+        if connection.laddr and connection.laddr.port == port and connection.pid is not None:
             return _describe(connection.pid)
     return "a process that this user may not see"
 

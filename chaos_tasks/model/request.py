@@ -1,0 +1,18 @@
+"""A request: run this experiment, under this id, with these overrides."""
+
+from __future__ import annotations
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.experiment import Experiment
+from chaos_tasks.model.plan import Overrides
+
+
+class RunRequest(Value):
+    """What a task, a command line or a campaign asks the engine to run."""
+
+    run_id: str
+    campaign_id: str = ""
+    experiment: Experiment
+    experiment_file_sha256: str = ""
+    overrides: Overrides = Overrides()
+    requested_by: str = "schedule"

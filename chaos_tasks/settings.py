@@ -1,0 +1,171 @@
+"""Settings: squall.toml, then the endpoints of running embedded servers, then the environment; the last one wins."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from chaos_tasks.errors import InvalidFile, Problem, SetupError
+from chaos_tasks.model.base import Value
+
+FILE_NAME = "squall.toml"
+ENDPOINTS_FILE = "endpoints.json"
+
+
+class TargetEntry(Value):
+    """A line of the inventory: what may be hurt, owned apart from experiment files."""
+
+    file: str = Field(description="Path of the target file, relative to squall.toml.")
+    environment: str = Field(description="lab, dev, staging, production, ...")
+    disposable: bool = Field(False, description="Irreversible faults run on disposable targets only.")
+    families: tuple[str, ...] = Field((), description="Families of faults that may be used on it.")
+
+
+class Endpoints(Value):
+    """Where running servers are; written by `squall up`, absent in production."""
+
+    ledger_url: str = ""
+    mlflow_uri: str = ""
+    mlflow_ui_url: str = ""
+    airflow_url: str = ""
+    credentials_file: str = Field("", description="JSON file (mode 0600) of named credentials.")
+    variables: Mapping[str, str] = Field(default_factory=dict, description="For ${NAME} in target files.")
+
+
+class Settings(Value):
+    """All that composition needs to build the parts."""
+
+    root: Path
+    home: Path
+    experiments_dir: Path
+    lanes: int = Field(ge=1, le=512, description="Trials that run at the same time.")
+    max_parallel_experiments: int = Field(ge=1)
+    ledger_url: str
+    mlflow_uri: str
+    mlflow_ui_url: str = ""
+    airflow_url: str = ""
+    credentials_file: str = ""
+    python: str = Field(description="Interpreter that workloads run with.")
+    environments: tuple[str, ...] = Field(description="Environments in which anything may be injected at all.")
+    sweeper_max_age_s: float = 30.0
+    require_sweeper: bool = True
+    targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
+    variables: Mapping[str, str] = Field(default_factory=dict)
+
+    def target_path(self, name: str) -> Path:
+        """Path of a target's file; raises SetupError listing the inventory."""
+        return self.root / self.entry(name).file
+
+    def entry(self, name: str) -> TargetEntry:
+        """The inventory's line for a target; raises SetupError listing the inventory."""
+        if name not in self.targets:
+            known = ", ".join(sorted(self.targets)) or "none"
+            raise SetupError(
+                f"target {name!r} is not in the inventory {self.root / FILE_NAME} (known: {known})",
+                remedy=f"add a table [targets.{name}] with file, environment and families",
+            )
+        return self.targets[name]
+
+
+class _General(Value):
+    home: str = ".squall"
+    experiments: str = "dags/experiments"
+    lanes: int | None = None
+    max_parallel_experiments: int | None = None
+    python: str = ""
+    environments: tuple[str, ...] = ("lab", "dev", "staging")
+    sweeper_max_age_s: float = 30.0
+    require_sweeper: bool = True
+
+
+class _Url(Value):
+    url: str = ""
+
+
+class _File(Value):
+    squall: _General = _General()
+    ledger: _Url = _Url()
+    mlflow: _Url = _Url()
+    credentials: Mapping[str, str] = Field(default_factory=dict)
+    lab: Mapping[str, Mapping[str, int | str | bool]] = Field(default_factory=dict)
+    targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
+
+
+def find_settings(environment: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
+    """Settings of the nearest squall.toml (SQUALL_CONFIG names one); raises SetupError or InvalidFile."""
+    env = os.environ if environment is None else environment
+    path = _locate(env, start or Path.cwd())
+    return read_settings(path, env)
+
+
+def _locate(env: Mapping[str, str], start: Path) -> Path:
+    if env.get("SQUALL_CONFIG"):
+        return Path(env["SQUALL_CONFIG"]).expanduser().resolve()
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise SetupError(
+        f"no {FILE_NAME} in {start} or above it",
+        remedy=f"run squall in a folder with a {FILE_NAME}, or name one in the environment variable SQUALL_CONFIG",
+    )
+
+
+def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
+    """Settings of one file; raises InvalidFile naming the field."""
+    file = _parse(path)
+    root = path.parent
+    home = _absolute(root, env.get("SQUALL_HOME") or file.squall.home)
+    ends = _endpoints(home)
+    lanes = int(env.get("SQUALL_LANES") or file.squall.lanes or os.cpu_count() or 1)
+    return Settings(
+        root=root,
+        home=home,
+        experiments_dir=_absolute(root, env.get("SQUALL_EXPERIMENTS") or file.squall.experiments),
+        lanes=lanes,
+        max_parallel_experiments=file.squall.max_parallel_experiments or lanes + 2,
+        ledger_url=env.get("SQUALL_LEDGER_URL") or file.ledger.url or ends.ledger_url or f"sqlite:///{home}/ledger.db",
+        mlflow_uri=env.get("SQUALL_MLFLOW_URI") or file.mlflow.url or ends.mlflow_uri or f"sqlite:///{home}/mlflow.db",
+        mlflow_ui_url=ends.mlflow_ui_url,
+        airflow_url=env.get("SQUALL_AIRFLOW_URL") or ends.airflow_url,
+        credentials_file=env.get("SQUALL_CREDENTIALS") or ends.credentials_file,
+        python=env.get("SQUALL_PYTHON") or file.squall.python or sys.executable,
+        environments=file.squall.environments,
+        sweeper_max_age_s=file.squall.sweeper_max_age_s,
+        require_sweeper=file.squall.require_sweeper,
+        targets=file.targets,
+        variables={"SQUALL_ROOT": str(root), "SQUALL_HOME": str(home), **ends.variables, **env},
+    )
+
+
+def _parse(path: Path) -> _File:
+    try:
+        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise SetupError(f"no such file: {path}", remedy="mend SQUALL_CONFIG, or leave it out") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidFile(path, (Problem(1, "", f"TOML syntax: {error}", "mend the file"),)) from None
+    except ValidationError as error:
+        problems = tuple(
+            Problem(1, ".".join(str(part) for part in detail["loc"]), detail["msg"]) for detail in error.errors()
+        )
+        raise InvalidFile(path, problems) from None
+
+
+def _absolute(root: Path, path: str) -> Path:
+    chosen = Path(path).expanduser()
+    return chosen if chosen.is_absolute() else root / chosen
+
+
+def _endpoints(home: Path) -> Endpoints:
+    path = home / ENDPOINTS_FILE
+    try:
+        return Endpoints.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Endpoints()
+    except (ValidationError, OSError) as error:
+        raise SetupError(f"{path} cannot be read: {error}", remedy="run `squall down`, then `squall up`") from None

@@ -1,0 +1,155 @@
+"""YAML as people mean it: no duplicate keys, booleans only true/false, and the line of every field.
+
+PyYAML keeps the last of duplicate keys silently and reads `on: no` as {True: False}; both are errors here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chaos_tasks.errors import InvalidFile, Problem
+
+Location = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader whose plain booleans are only true and false, and which knows no timestamps or merges."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", __import__("re").compile(r"^(?:true|false)$"), list("tf"))
+
+
+@dataclass
+class Document:
+    """A parsed document and where each field stands."""
+
+    path: Path
+    content: dict[str, Any]
+    lines: dict[Location, int] = field(default_factory=dict)
+
+    def line(self, location: Location) -> int:
+        """Line of a field (1-based); of its nearest parent when the field itself is absent."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+
+def load(path: Path, text: str | None = None) -> Document:
+    """Parse one mapping; raises InvalidFile with line, cause and remedy."""
+    source = _read(path) if text is None else text
+    try:
+        root = yaml.compose(source, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise InvalidFile(path, (_syntax_problem(error),)) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise InvalidFile(path, (Problem(1, "", "the file is empty or no mapping", "start with `version: 1`"),))
+    document = Document(path, {})
+    problems: list[Problem] = []
+    content = _build(root, (), document.lines, problems)
+    if problems:
+        raise InvalidFile(path, tuple(problems))
+    document.content = content
+    return document
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InvalidFile(path, (Problem(1, "", "no such file", "check the path"),)) from None
+    except UnicodeDecodeError:
+        raise InvalidFile(path, (Problem(1, "", "the file is no UTF-8 text", "save it as UTF-8"),)) from None
+    except OSError as error:
+        raise InvalidFile(path, (Problem(1, "", f"cannot be read: {error.strerror}", "check its permissions"),)) from None
+
+
+def _syntax_problem(error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    cause = getattr(error, "problem", None) or "cannot be parsed as YAML"
+    return Problem((mark.line + 1) if mark else 1, "", f"YAML syntax: {cause}", "mend the indentation or the quotes there")
+
+
+def _build(node: yaml.Node, at: Location, lines: dict[Location, int], problems: list[Problem]) -> Any:
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        return dict(_pairs(node, at, lines, problems))
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(item, (*at, index), lines, problems) for index, item in enumerate(node.value)]
+    return _scalar(node, at, problems)
+
+
+def _pairs(
+    node: yaml.MappingNode, at: Location, lines: dict[Location, int], problems: list[Problem]
+) -> Iterator[tuple[str, Any]]:
+    seen: dict[str, int] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        key = key_node.value
+        if not isinstance(key, str):
+            problems.append(Problem(line, _dotted(at), "a key must be plain text", "quote the key"))
+            continue
+        if key in seen:
+            remedy = f"keep one; the first is on line {seen[key]}"
+            problems.append(Problem(line, _dotted((*at, key)), "the key stands twice", remedy))
+            continue
+        seen[key] = line
+        lines[(*at, key)] = line
+        yield key, _build(value_node, (*at, key), lines, problems)
+
+
+def _scalar(node: yaml.Node, at: Location, problems: list[Problem]) -> Any:
+    loader = _Loader("")
+    try:
+        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    except (yaml.YAMLError, ValueError) as error:
+        cause = f"value cannot be read: {getattr(error, 'problem', None) or error}"
+        problems.append(Problem(node.start_mark.line + 1, _dotted(at), cause, "quote it if it is meant as text"))
+        return None
+    finally:
+        loader.dispose()
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def expand(document: Document, variables: Mapping[str, str]) -> None:
+    """Replace ${NAME} in every text by a variable; raises InvalidFile naming the field and the missing variable."""
+    problems: list[Problem] = []
+    document.content = _expand(document.content, (), document, variables, problems)
+    if problems:
+        raise InvalidFile(document.path, tuple(problems))
+
+
+def _expand(value: Any, at: Location, document: Document, variables: Mapping[str, str], problems: list[Problem]) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, (*at, key), document, variables, problems) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, (*at, index), document, variables, problems) for index, item in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    import re
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] in variables:
+            return variables[match[1]]
+        problems.append(
+            Problem(
+                document.line(at),
+                _dotted(at),
+                f"${{{match[1]}}} is not set",
+                f"set the environment variable {match[1]}, or start the embedded servers with `squall up`",
+            )
+        )
+        return ""
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", replace, value)
