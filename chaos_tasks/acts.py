@@ -1,0 +1,279 @@
+"""Arm, inject and revert one handle: intent recorded before the act, receipt after it, epoch checked on both sides.
+
+The engine, the supervisor, the sweep and `squall revert` all act through these functions and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from chaos_tasks.errors import Fenced, IdempotencyConflict, InjectError, LedgerError, RevertError, SquallError
+from chaos_tasks.faults.base import Fault, FaultContext, FaultParams
+from chaos_tasks.model.handle import (
+    OPEN_PHASES,
+    Finding,
+    Fingerprint,
+    Handle,
+    HandleState,
+    Phase,
+    Receipt,
+    Reversibility,
+)
+from chaos_tasks.model.plan import Recorder
+from chaos_tasks.model.record import Act, Armed, Record, RecordKind
+from chaos_tasks.ports import Ledger
+
+INSIDERS = frozenset({"supervisor", "revert task"})
+"""Reverters that hold the handle's epoch already; everyone else takes it over and so fences them."""
+
+CLEAN = frozenset({Finding.REVERTED, Finding.ARMED})
+
+
+@dataclass(frozen=True)
+class ActParts:
+    """What acting on handles of one fault needs; the last three are copied into each record."""
+
+    ledger: Ledger
+    fault: Fault[Any]
+    context: FaultContext
+    recorder: Recorder
+    experiment: str = ""
+    environment: str = ""
+    plan_sha256: str = ""
+    healthy: Callable[[], bool] | None = None  # the target's own predicate, asked when a fault heals by itself
+
+    def params(self, handle: Handle) -> FaultParams:
+        """The typed parameters of a handle."""
+        return self.fault.params_type.model_validate(dict(handle.params))
+
+
+def arm(parts: ActParts, handle: Handle, *, lease_s: float) -> HandleState:
+    """Register the handle with the fingerprint of its place; a second time returns what is registered.
+
+    Raises IdempotencyConflict when the id is taken by another handle.
+    """
+    known = parts.ledger.handle(handle.id)
+    if known is not None:
+        if _without_epoch(known.handle) != _without_epoch(handle):
+            raise IdempotencyConflict(f"{handle.id} is armed already, for something else", remedy="arm under a new id")
+        return known
+    before = parts.fault.fingerprint(handle.place, parts.context)
+    record = _record(parts, handle, RecordKind.FAULT_ARMED, Armed(handle=handle, before=before))
+    return parts.ledger.arm(handle, record, lease_s=lease_s)
+
+
+def inject(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
+    """Hurt the place and prove it; ``effective`` is False where inspection does not find the fault there.
+
+    Injected already: returns the recorded receipt.  Raises InjectError (the handle stays open: revert it) and Fenced
+    (somebody else holds the handle; what this call did is undone again).
+    """
+    if state.phase is Phase.INJECTED:
+        return _recorded_receipt(parts, state.handle, RecordKind.INJECT_APPLIED)
+    if state.phase is Phase.INJECTING:  # an earlier try died half-way: a new epoch keeps it from coming back
+        state = parts.ledger.take_over(state.handle.id, lease_s=parts.context.lease_s)
+    handle = state.handle
+    _move(parts, handle, Phase.INJECTING, {Phase.ARMED, Phase.INJECTING}, RecordKind.INJECT_INTENT, _act(handle, by))
+    receipt = _do_inject(parts, handle, by)
+    try:
+        _check_epoch(parts.ledger, handle, Phase.INJECTING)
+        applied = _act(handle, by, receipt=receipt)
+        _move(parts, handle, Phase.INJECTED, {Phase.INJECTING}, RecordKind.INJECT_APPLIED, applied)
+    except (Fenced, LedgerError) as error:
+        _undo_own_act(parts, handle, by, error)
+        raise
+    return receipt
+
+
+def revert(parts: ActParts, state: HandleState, *, by: str) -> Receipt:
+    """Bring the prior state back and prove it; from any phase, any number of times.
+
+    ``by`` is "revert task" or "supervisor" for a holder of the epoch; anyone else takes the handle over first.
+    Raises RevertError when the prior state is not proved to be back, and Fenced when somebody else reverts it.
+    """
+    if state.phase is Phase.REVERTED:
+        return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
+    if by not in INSIDERS or state.phase in {Phase.REVERTING, Phase.UNREVERTED}:
+        state = parts.ledger.take_over(state.handle.id, lease_s=parts.context.lease_s)
+        if state.phase is Phase.REVERTED:
+            return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
+    handle = state.handle
+    _move(parts, handle, Phase.REVERTING, OPEN_PHASES, RecordKind.REVERT_INTENT, _act(handle, by))
+    receipt, after = _do_revert(parts, handle, by)
+    done = _act(handle, by, receipt=receipt, after=after)
+    _move(parts, handle, Phase.REVERTED, {Phase.REVERTING}, RecordKind.REVERT_VERIFIED, done)
+    return receipt
+
+
+def undo_unrecorded(parts: ActParts, handle: Handle) -> Receipt:
+    """Revert without a record: only for a holder that has lost the ledger; the sweep will revert again and record."""
+    return parts.fault.revert(handle, parts.params(handle), parts.context)
+
+
+def before_fingerprint(parts: ActParts, handle: Handle) -> Fingerprint | None:
+    """State of the place when the handle was armed, or None when its record is gone."""
+    payload = _latest_payload(parts, handle, RecordKind.FAULT_ARMED)
+    return payload.before if isinstance(payload, Armed) else None
+
+
+def _do_inject(parts: ActParts, handle: Handle, by: str) -> Receipt:
+    params = parts.params(handle)
+    try:
+        receipt = parts.fault.inject(handle, params, parts.context)
+        finding = parts.fault.inspect(handle, params, parts.context)
+    except Exception as error:
+        failed = _act(handle, by, error=_say(error), remedy=_remedy(handle))
+        parts.ledger.append(_record(parts, handle, RecordKind.INJECT_FAILED, failed))
+        raise InjectError(
+            f"{handle.kind} stopped part-way on {handle.id}: {_say(error)}",
+            handle_id=handle.id,
+            remedy=f"it is still revertible: `squall revert {handle.id}`",
+        ) from error
+    return receipt.model_copy(
+        update={
+            "effective": receipt.effective and finding is Finding.INJECTED,
+            "evidence": {**receipt.evidence, "finding": finding.value},
+        }
+    )
+
+
+def _do_revert(parts: ActParts, handle: Handle, by: str) -> tuple[Receipt, Fingerprint]:
+    try:
+        receipt = parts.fault.revert(handle, parts.params(handle), parts.context)
+        after = parts.fault.fingerprint(handle.place, parts.context)
+        doubt = _doubt(parts, handle, receipt, after)
+    except Exception as error:
+        _mark_unreverted(parts, handle, by, _say(error))
+        raise _unreverted(handle, _say(error)) from error
+    if doubt:
+        _mark_unreverted(parts, handle, by, doubt, receipt, after)
+        raise _unreverted(handle, doubt)
+    return receipt, after
+
+
+def _doubt(parts: ActParts, handle: Handle, receipt: Receipt, after: Fingerprint) -> str:
+    """Why the undo is not proved; empty when it is."""
+    finding = parts.fault.inspect(handle, parts.params(handle), parts.context)
+    if parts.fault.reversibility is not Reversibility.RESTORES:
+        return _doubt_of_healing(parts, receipt, finding)
+    before = before_fingerprint(parts, handle)
+    if before is None:
+        return "the fingerprint from before the fault is not in the ledger"
+    if finding not in CLEAN:
+        return f"inspection finds {finding.value} after the revert"
+    if before.digest != after.digest:
+        return f"{after.covers} is not what it was: {before.digest[:12]} before, {after.digest[:12]} after"
+    return ""
+
+
+def _doubt_of_healing(parts: ActParts, receipt: Receipt, finding: Finding) -> str:
+    """What heals by itself may still look injected (a killed process stays gone): the receipt and health decide."""
+    if parts.healthy is not None and not parts.healthy():
+        return "the target's own health check does not hold"
+    if finding in CLEAN or receipt.effective:
+        return ""
+    return f"inspection finds {finding.value} after the revert: {receipt.summary}"
+
+
+def _mark_unreverted(
+    parts: ActParts,
+    handle: Handle,
+    by: str,
+    error: str,
+    receipt: Receipt | None = None,
+    after: Fingerprint | None = None,
+) -> None:
+    failed = _act(handle, by, receipt=receipt, after=after, error=error, remedy=_remedy(handle))
+    _move(parts, handle, Phase.UNREVERTED, {Phase.REVERTING}, RecordKind.REVERT_FAILED, failed)
+
+
+def _unreverted(handle: Handle, why: str) -> RevertError:
+    return RevertError(
+        f"{handle.kind} on {handle.place.key} is not reverted: {why}", handle_id=handle.id, remedy=_remedy(handle)
+    )
+
+
+def _undo_own_act(parts: ActParts, handle: Handle, by: str, cause: SquallError) -> None:
+    """A fenced holder must not leave its fault behind: whoever fenced it may have reverted before the act."""
+    undo_unrecorded(parts, handle)
+    failed = _act(handle, by, error=f"undone at once, since {cause.message}")
+    try:
+        parts.ledger.append(_record(parts, handle, RecordKind.INJECT_FAILED, failed))
+    except LedgerError as error:
+        cause.add_note(f"not recorded either: {error.message}")
+
+
+def _check_epoch(ledger: Ledger, handle: Handle, phase: Phase) -> None:
+    current = ledger.handle(handle.id)
+    if current is None or current.handle.epoch != handle.epoch or current.phase is not phase:
+        raise Fenced(f"{handle.id} was taken over while {handle.kind} acted", remedy="leave it to the new holder")
+
+
+def _move(
+    parts: ActParts, handle: Handle, to: Phase, expect: Iterable[Phase], kind: RecordKind, act: Act
+) -> None:
+    record = _record(parts, handle, kind, act)
+    lease_s = parts.context.lease_s
+    parts.ledger.transition(handle.id, to=to, expect=expect, epoch=handle.epoch, record=record, lease_s=lease_s)
+
+
+def _act(
+    handle: Handle,
+    by: str,
+    *,
+    receipt: Receipt | None = None,
+    after: Fingerprint | None = None,
+    error: str = "",
+    remedy: str = "",
+) -> Act:
+    return Act(
+        handle_id=handle.id, epoch=handle.epoch, by=by, receipt=receipt, after=after, error=error, remedy=remedy
+    )
+
+
+def _record(parts: ActParts, handle: Handle, kind: RecordKind, payload: Armed | Act) -> Record:
+    """The epoch is the try number: one epoch passes each phase once."""
+    return Record(
+        kind=kind,
+        idem_key=f"{handle.run_id}/{kind.value}/{handle.id}/{handle.epoch}",
+        occurred_at=parts.context.clock.now(),
+        run_id=handle.run_id,
+        experiment=parts.experiment,
+        fault_kind=handle.kind,
+        handle_id=handle.id,
+        recorder=parts.recorder,
+        plan_sha256=parts.plan_sha256,
+        environment=parts.environment,
+        outcome=None,
+        payload=payload,
+    )
+
+
+def _recorded_receipt(parts: ActParts, handle: Handle, kind: RecordKind) -> Receipt:
+    payload = _latest_payload(parts, handle, kind)
+    if isinstance(payload, Act) and payload.receipt is not None:
+        return payload.receipt
+    raise LedgerError(f"{handle.id} has no {kind.value} receipt in the log", remedy="run `squall audit verify`")
+
+
+def _latest_payload(parts: ActParts, handle: Handle, kind: RecordKind) -> object:
+    found = [
+        stored.record.payload
+        for stored in parts.ledger.records(run_id=handle.run_id, kinds=(kind,))
+        if stored.record.handle_id == handle.id
+    ]
+    return found[-1] if found else None
+
+
+def _without_epoch(handle: Handle) -> Handle:
+    return handle.model_copy(update={"epoch": 1})
+
+
+def _say(error: Exception) -> str:
+    return error.message if isinstance(error, SquallError) else f"{type(error).__name__}: {error}"
+
+
+def _remedy(handle: Handle) -> str:
+    return f"squall revert {handle.id}"

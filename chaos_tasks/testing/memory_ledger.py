@@ -1,0 +1,240 @@
+"""A ledger in memory, with the whole contract of ports.Ledger: records, handles, claims, locks, leases and beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import RLock
+
+from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, TargetBusy
+from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase
+from chaos_tasks.model.plan import Lock
+from chaos_tasks.model.record import Record, RecordKind, Stored
+from chaos_tasks.ports import Clock
+
+
+SWEPT_PHASES = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
+
+
+@dataclass
+class _Held:
+    lock: Lock
+    run_id: str
+    lease_until: datetime
+
+
+@dataclass
+class MemoryLedger:
+    """Thread-safe; ``clock`` is the database's clock, so a test moves leases by moving it.
+
+    ``broken`` set to a text makes each write raise LedgerError with it, as a database that is down would.
+    """
+
+    clock: Clock
+    broken: str = ""
+    _log: list[Stored] = field(default_factory=list)
+    _by_key: dict[str, Stored] = field(default_factory=dict)
+    _handles: dict[str, HandleState] = field(default_factory=dict)
+    _taken_over: set[str] = field(default_factory=set)
+    _claims: set[tuple[str, int]] = field(default_factory=set)
+    _locks: list[_Held] = field(default_factory=list)
+    _beats: dict[str, datetime] = field(default_factory=dict)
+    _guard: RLock = field(default_factory=RLock)
+
+    def now(self) -> datetime:
+        """The clock that leases are measured by."""
+        return self.clock.now()
+
+    def records(
+        self,
+        *,
+        run_id: str | None = None,
+        kinds: Sequence[RecordKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after_seq: int = -1,
+    ) -> Iterable[Stored]:
+        """Records in log order."""
+        with self._guard:
+            later = self._log[after_seq + 1 :]
+            return [stored for stored in later if _wanted(stored.record, run_id, kinds, since, until)]
+
+    def handles(
+        self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False
+    ) -> list[HandleState]:
+        """Handles, oldest first."""
+        wanted = frozenset(phases)
+        with self._guard:
+            return [
+                state
+                for state in self._handles.values()
+                if (run_id is None or state.handle.run_id == run_id)
+                and (not wanted or state.phase in wanted)
+                and (not expired or state.lease_until <= self.now())
+            ]
+
+    def handle(self, handle_id: str) -> HandleState | None:
+        """One handle, or None."""
+        with self._guard:
+            return self._handles.get(handle_id)
+
+    def last_beat(self, name: str) -> datetime | None:
+        """When the named watcher last said that it is alive."""
+        return self._beats.get(name)
+
+    def append(self, record: Record) -> Stored:
+        """Write once per idempotency key."""
+        with self._guard:
+            self._require_up()
+            known = self._by_key.get(record.idem_key)
+            if known is None:
+                return self._write(record)
+            if known.record != record:
+                raise IdempotencyConflict(f"{record.idem_key} was written with other content", remedy="use a new key")
+            return known
+
+    def arm(self, handle: Handle, record: Record, *, lease_s: float) -> HandleState:
+        """Register a handle with its record and lease."""
+        with self._guard:
+            known = self._handles.get(handle.id)
+            if known is not None:
+                return known
+            self.append(record)
+            return self._put(handle, Phase.ARMED, self._lease(lease_s))
+
+    def transition(
+        self,
+        handle_id: str,
+        *,
+        to: Phase,
+        expect: Iterable[Phase],
+        epoch: int,
+        record: Record,
+        lease_s: float | None = None,
+    ) -> HandleState:
+        """Move a handle and write its record, both or none."""
+        with self._guard:
+            self._require_up()
+            state = self._require(handle_id)
+            if state.phase not in frozenset(expect) or state.handle.epoch != epoch:
+                raise Fenced(
+                    f"{handle_id} is {state.phase.value} in epoch {state.handle.epoch}, not as epoch {epoch} left it",
+                    remedy="leave it to its new holder",
+                )
+            self.append(record)
+            return self._put(state.handle, to, state.lease_until if lease_s is None else self._lease(lease_s))
+
+    def renew(self, run_id: str, *, lease_s: float) -> datetime:
+        """Extend all leases of a run; raises Fenced when one of its handles was swept."""
+        with self._guard:
+            self._require_up()
+            swept = [
+                state.handle.id
+                for state in self.handles(run_id=run_id, phases=SWEPT_PHASES)
+                if state.handle.id in self._taken_over
+            ]
+            if swept:
+                raise Fenced(f"{', '.join(swept)} was taken over", remedy="end the workload and do nothing more")
+            until = self._lease(lease_s)
+            for state in self.handles(run_id=run_id, phases=OPEN_PHASES):
+                self._put(state.handle, state.phase, until)
+            for held in self._locks:
+                held.lease_until = until if held.run_id == run_id else held.lease_until
+            return until
+
+    def take_over(self, handle_id: str, *, lease_s: float) -> HandleState:
+        """Raise the handle's epoch and lease it to the caller."""
+        with self._guard:
+            self._require_up()
+            state = self._require(handle_id)
+            if state.phase is Phase.REVERTED:
+                return state
+            self._taken_over.add(handle_id)
+            handle = state.handle.model_copy(update={"epoch": state.handle.epoch + 1})
+            return self._put(handle, state.phase, self._lease(lease_s))
+
+    def claim(self, handle_id: str, n: int, record: Record) -> bool:
+        """Claim a firing once over all callers."""
+        with self._guard:
+            self._require_up()
+            if (handle_id, n) in self._claims:
+                return False
+            self.append(record)
+            self._claims.add((handle_id, n))
+            return True
+
+    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float) -> None:
+        """Take all locks or none."""
+        with self._guard:
+            self._require_up()
+            for lock in sorted(locks, key=lambda lock: lock.key):
+                self._refuse_conflict(run_id, lock)
+            for lock in locks:
+                self._locks.append(_Held(lock, run_id, self._lease(lease_s)))
+
+    def release(self, run_id: str) -> None:
+        """Give back all locks of a run."""
+        with self._guard:
+            self._locks = [held for held in self._locks if held.run_id != run_id]
+
+    def beat(self, name: str) -> None:
+        """Say that the named watcher is alive."""
+        self._beats[name] = self.now()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _refuse_conflict(self, run_id: str, lock: Lock) -> None:
+        for held in self._locks:
+            if held.run_id != run_id and self._binding(held) and _conflict(held.lock, lock):
+                raise TargetBusy(
+                    f"{lock.key} is held by {held.run_id} until {held.lease_until.isoformat()}",
+                    remedy="wait for that run, or sweep it with `squall sweep`",
+                )
+
+    def _binding(self, held: _Held) -> bool:
+        return held.lease_until > self.now() or bool(self.handles(run_id=held.run_id, phases=OPEN_PHASES))
+
+    def _write(self, record: Record) -> Stored:
+        stored = Stored(seq=len(self._log), leaf_sha256=record.content_sha256, record=record)
+        self._log.append(stored)
+        self._by_key[record.idem_key] = stored
+        return stored
+
+    def _put(self, handle: Handle, phase: Phase, lease_until: datetime) -> HandleState:
+        state = HandleState(handle=handle, phase=phase, lease_until=lease_until, changed_at=self.now())
+        self._handles[handle.id] = state
+        return state
+
+    def _require(self, handle_id: str) -> HandleState:
+        state = self._handles.get(handle_id)
+        if state is None:
+            raise LedgerError(f"no handle is called {handle_id}", remedy="`squall handles` lists them")
+        return state
+
+    def _require_up(self) -> None:
+        if self.broken:
+            raise LedgerError(self.broken, remedy="bring the ledger's database back")
+
+    def _lease(self, lease_s: float) -> datetime:
+        return self.now() + timedelta(seconds=lease_s)
+
+
+def _wanted(
+    record: Record, run_id: str | None, kinds: Sequence[RecordKind], since: datetime | None, until: datetime | None
+) -> bool:
+    return (
+        (run_id is None or record.run_id == run_id)
+        and (not kinds or record.kind in kinds)
+        and (since is None or record.occurred_at >= since)
+        and (until is None or record.occurred_at < until)
+    )
+
+
+def _conflict(held: Lock, wanted: Lock) -> bool:
+    return (held.exclusive or wanted.exclusive) and (_covers(held.key, wanted.key) or _covers(wanted.key, held.key))
+
+
+def _covers(upper: str, lower: str) -> bool:
+    return lower == upper or lower.startswith(upper.rstrip("/") + "/")
