@@ -48,6 +48,7 @@ PROBES: Mapping[str, str] = {
     "workload.duration_s": "chaos_tasks.probes.workload:DurationSeconds",
     "workload.exit_code": "chaos_tasks.probes.workload:ExitCode",
     "workload.lost_steps": "chaos_tasks.probes.workload:LostSteps",
+    "workload.recover_s": "chaos_tasks.probes.workload:RecoverSeconds",
     "workload.resumed": "chaos_tasks.probes.workload:Resumed",
 }
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 Json = JsonValue
 JsonObject = Mapping[str, JsonValue]
+
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _number_again(value: Any) -> Any:
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+Reading = Annotated[JsonValue, BeforeValidator(_number_again)]
+"""What a probe read: the texts NaN, Infinity and -Infinity of a record become numbers again."""
 
 
 class Value(BaseModel):

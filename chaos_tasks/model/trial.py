@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from chaos_tasks.model.base import Value
+from chaos_tasks.model.base import Reading, Value
 from chaos_tasks.model.handle import Receipt
 
 
@@ -59,6 +59,7 @@ class Launch(Value):
     exit_code: int | None = Field(None, description="Negative: ended by that signal.")
     first_step: int | None = Field(None, description="First progress step seen.")
     last_step: int | None = None
+    first_progress_at: datetime | None = Field(None, description="When the first progress step was seen.")
 
 
 class Trial(Value):
@@ -91,6 +92,6 @@ class Observation(Value):
     trial_id: str
     arm: Arm
     seed: int
-    value: JsonValue = None
+    value: Reading = None
     unit: str = ""
     error: str = ""

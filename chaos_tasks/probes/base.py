@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, TypeVar
 
-from pydantic import JsonValue
-
-from chaos_tasks.model.base import Value
+from chaos_tasks.model.base import Reading, Value
 from chaos_tasks.model.trial import Trial
 
 
@@ -20,7 +18,7 @@ P = TypeVar("P", bound=ProbeParams, contravariant=True)
 class Measurement(Value):
     """A value with its unit."""
 
-    value: JsonValue
+    value: Reading
     unit: str = ""
 
 
