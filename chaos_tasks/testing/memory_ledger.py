@@ -13,7 +13,6 @@ from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.ports import Clock
 
-
 SWEPT_PHASES = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
 
 
