@@ -1,0 +1,86 @@
+"""The only place that builds the parts from settings; operators and the command line call it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import chaos_tasks
+from chaos_tasks.campaign import Campaigns
+from chaos_tasks.clients import from_environment
+from chaos_tasks.clock import SystemClock
+from chaos_tasks.engine import Engine, EngineParts
+from chaos_tasks.exercising import TrialLoop
+from chaos_tasks.ledger import open_ledger
+from chaos_tasks.model.plan import Plan, Recorder
+from chaos_tasks.ports import Clients, Clock, Ledger, Publisher, TrialRunner
+from chaos_tasks.settings import Settings, find_settings
+from chaos_tasks.sweeping import Sweeper
+from chaos_tasks.workspaces import Workspaces
+
+
+@dataclass
+class Squall(AbstractContextManager["Squall"]):
+    """All parts, built; closing gives the ledger's connection back."""
+
+    settings: Settings
+    ledger: Ledger
+    engine: Engine
+    campaign: Campaigns
+    sweeper: Sweeper
+    publisher: Publisher
+    clock: Clock
+    clients: Clients
+    open_runner: Callable[[Plan], TrialRunner]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ledger.close()
+
+
+def build(recorder: Recorder | None = None, *, settings: Settings | None = None, lock_wait_s: float = 0.0) -> Squall:
+    """Build everything from the settings found by the environment; raises SetupError naming what is missing."""
+    from chaos_tasks.tracking import MlflowPublisher
+    from chaos_tasks.workloads.runner import SupervisedRunner
+
+    found = settings or find_settings()
+    found.home.mkdir(parents=True, exist_ok=True)
+    who = (recorder or Recorder()).model_copy(
+        update={"host": socket.gethostname(), "squall_version": chaos_tasks.__version__}
+    )
+    clock = SystemClock()
+    ledger = open_ledger(found.ledger_url)
+    clients = from_environment(_environment(found))
+    workspaces = Workspaces(found.home, found.python, clients)
+
+    def open_runner(plan: Plan) -> TrialRunner:
+        return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")
+
+    loop = TrialLoop(ledger, clock, who, workspaces, open_runner)
+    publisher = MlflowPublisher(found, ledger)
+    parts = EngineParts(found, ledger, clock, clients, workspaces, publisher, who, loop, lock_wait_s=lock_wait_s)
+    return Squall(
+        settings=found,
+        ledger=ledger,
+        engine=Engine(parts),
+        campaign=Campaigns(found, ledger, clock, who),
+        sweeper=Sweeper(ledger, clock, clients, workspaces, who),
+        publisher=publisher,
+        clock=clock,
+        clients=clients,
+        open_runner=open_runner,
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What a process of ours needs to find the same ledger and credentials."""
+    told = {"SQUALL_LEDGER_URL": settings.ledger_url, "SQUALL_HOME": str(settings.home)}
+    if settings.credentials_file:
+        told["SQUALL_CREDENTIALS"] = settings.credentials_file
+    return {**os.environ, **told}

@@ -1,0 +1,395 @@
+"""The only place that knows the order of an experiment.
+
+arm (guards, plan registered, locks, guards again, snapshot) -> baseline -> inject -> exercise -> revert -> recovery
+-> judge -> publish.  Every step takes an id, reads the rest from the ledger, and may be called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos_tasks import acts, registry
+from chaos_tasks.acts import ActParts
+from chaos_tasks.errors import (
+    Fenced,
+    GuardTripped,
+    LedgerError,
+    RevertError,
+    SquallError,
+    TargetBusy,
+    WorkloadError,
+)
+from chaos_tasks.exercising import Exercise, TrialLoop
+from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.model.experiment import Step
+from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase, Receipt
+from chaos_tasks.model.place import TaskPlace
+from chaos_tasks.model.plan import Plan, Recorder
+from chaos_tasks.model.record import Judged, RecordKind, Recovery, Registered, Subject
+from chaos_tasks.model.request import RunRequest
+from chaos_tasks.model.trial import Arm, TrialStatus
+from chaos_tasks.model.verdict import Verdict
+from chaos_tasks.planning import Source, fault_seed, make_plan
+from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
+from chaos_tasks.runs import Run, RunWriter
+from chaos_tasks.safety import guards
+from chaos_tasks.safety.guards import Rules
+from chaos_tasks.settings import Settings
+from chaos_tasks.inventory import read_target
+from chaos_tasks.workspaces import Workspaces
+
+REVERT_TASK = "revert task"
+LOCK_POLL_S = 0.5
+
+
+def never() -> bool:
+    """A stop predicate that never stops."""
+    return False
+
+
+@dataclass(frozen=True)
+class EngineParts:
+    """What the engine is built from."""
+
+    settings: Settings
+    ledger: Ledger
+    clock: Clock
+    clients: Clients
+    workspaces: Workspaces
+    publisher: Publisher
+    recorder: Recorder
+    loop: TrialLoop
+    notifier: Notifier | None = None
+    lock_wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Runs experiments step by step; a step that is called again goes on where it was."""
+
+    parts: EngineParts
+
+    # --- before -----------------------------------------------------------------------------------------------
+
+    def arm(self, request: RunRequest) -> Plan:
+        """Guards, plan registered, locks, guards again, snapshot, ARMED.  Raises GuardTripped (recorded) or SetupError."""
+        known = Run(self.parts.ledger, request.run_id).registered()
+        if known is not None and self._judged(request.run_id):
+            raise GuardTripped(
+                f"run {request.run_id} has its verdict already",
+                remedy="trigger a new run; a re-run under the same id would add no evidence",
+            )
+        try:
+            plan = known or self._register(request)
+            self._lock(plan)
+            guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
+            self._snapshot(plan)
+        except SquallError as error:
+            self._refuse(request, error)
+            raise
+        return plan
+
+    def _register(self, request: RunRequest) -> Plan:
+        settings = self.parts.settings
+        entry = settings.entry(request.experiment.target)
+        target = read_target(settings, request.experiment.target)
+        guards.check_request(request.experiment, target, self._rules(request.experiment.target))
+        version = self.parts.workspaces.resolve(target)
+        plan = make_plan(
+            request,
+            target,
+            Source(version.commit, version.data_digest),
+            environment=entry.environment,
+            home=settings.home,
+            now=self.parts.clock.now(),
+        )
+        guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
+        subjects = (Subject(name=f"dvc:{target.source.repo}", sha256=plan.data_digest, git_commit=plan.source_commit),)
+        registered = Registered(plan=plan, plan_sha256=plan.content_sha256)
+        self._writer(plan).write(RecordKind.EXPERIMENT_REGISTERED, registered, subjects=subjects)
+        return plan
+
+    def _lock(self, plan: Plan) -> None:
+        """Wait for the locks as long as the settings allow; all or none."""
+        deadline = self.parts.clock.monotonic() + self.parts.lock_wait_s
+        lease_s = _lease_s(plan)
+        while True:
+            try:
+                self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=lease_s)
+                break
+            except TargetBusy:
+                if self.parts.clock.monotonic() >= deadline:
+                    raise
+                self.parts.clock.sleep(LOCK_POLL_S)
+        keys = [("exclusive " if lock.exclusive else "shared ") + lock.key for lock in plan.locks]
+        self._writer(plan).note(RecordKind.LOCKS_TAKEN, f"{len(keys)} locks", facts={"locks": list(keys)})
+
+    def _snapshot(self, plan: Plan) -> None:
+        self.parts.workspaces.open(plan)
+        for step in _before_steps(plan):
+            if self.parts.ledger.handle(handle_id(plan, step)) is None:
+                acts.arm(self._act_parts(plan, step), self._new_handle(plan, step), lease_s=_lease_s(plan))
+
+    def _new_handle(self, plan: Plan, step: Step) -> Handle:
+        fault = registry.fault(step.fault)
+        place = plan.places[step.name]
+        params = registry.fault_params(step.fault, step.params)
+        return Handle(
+            id=handle_id(plan, step),
+            run_id=plan.run_id,
+            step=step.name,
+            kind=step.fault,
+            place=place,
+            params=step.params,
+            prior=fault.snapshot(place, params, self._context(plan)),
+            seed=fault_seed(plan.seeds[0], step.name),
+        )
+
+    def _refuse(self, request: RunRequest, error: SquallError) -> None:
+        """Leave nothing armed, give the locks back, and say why in the log."""
+        run = Run(self.parts.ledger, request.run_id)
+        plan = run.registered()
+        for state in run.handles():
+            if plan is not None and state.phase is not Phase.REVERTED:
+                acts.revert(self._act_parts(plan, _step(plan, state.handle.step)), state, by=REVERT_TASK)
+        self.parts.ledger.release(request.run_id)
+        writer = RunWriter(
+            self.parts.ledger, self.parts.clock, self.parts.recorder, request.run_id, request.experiment.name
+        )
+        facts = {"experiment": request.experiment.name, "campaign_id": request.campaign_id, "remedy": error.remedy}
+        # A retried task may be refused again, in other words: the count keeps the keys apart.
+        key = str(len(run.stored(RecordKind.RUN_REFUSED)))
+        writer.note(RecordKind.RUN_REFUSED, error.message, key=key, facts=facts)
+
+    # --- under fault ------------------------------------------------------------------------------------------
+
+    def baseline(self, run_id: str) -> int:
+        """Control trials; returns how many there are."""
+        plan = self._live(run_id)
+        return self.parts.loop.run(Exercise(plan, Arm.CONTROL, plan.seeds))
+
+    def inject(self, run_id: str) -> tuple[Receipt, ...]:
+        """Put in every fault that is to be in before the workload.  Raises InjectError, GuardTripped or Fenced."""
+        plan = self._live(run_id)
+        guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
+        receipts = []
+        for step in _before_steps(plan):
+            state = self._state(plan, step)
+            receipts.append(acts.inject(self._act_parts(plan, step), state, by="inject task"))
+        return tuple(receipts)
+
+    def exercise(
+        self, run_id: str, *, task_place: TaskPlace | None = None, stop: Callable[[], bool] = never
+    ) -> int:
+        """Treatment trials, each void unless the faults were in all the time; returns how many there are."""
+        plan = self._live(run_id)
+        return self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
+
+    # --- after ------------------------------------------------------------------------------------------------
+
+    def revert(self, run_id: str, *, by: str = REVERT_TASK) -> tuple[Receipt, ...]:
+        """Fence what still runs, then bring every place back and prove it.  Raises RevertError after trying all."""
+        run = Run(self.parts.ledger, run_id)
+        plan = run.registered()
+        if plan is None:
+            return ()
+        self.parts.workspaces.end_workloads(plan)
+        receipts, failures = [], []
+        for state in reversed(run.handles()):
+            if state.phase is Phase.REVERTED:
+                continue
+            try:
+                receipts.append(acts.revert(self._act_parts(plan, _step(plan, state.handle.step)), state, by=by))
+            except RevertError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return tuple(receipts)
+
+    def recovery(self, run_id: str) -> Recovery:
+        """Run recovery trials and say whether the system was healthy again within its RTO; then give the locks back."""
+        run, plan = Run(self.parts.ledger, run_id), self._plan(run_id)
+        known = run.recovery()
+        if known is not None:
+            return known
+        started = self.parts.clock.monotonic()
+        seeds = plan.seeds[: plan.experiment.analysis.recovery_trials]
+        if seeds:
+            self._renew(plan)
+            self.parts.loop.run(Exercise(plan, Arm.RECOVERY, seeds))
+        trials = [end.trial for end in run.ended_trials(Arm.RECOVERY)]
+        healthy = bool(trials) and trials[-1].status is TrialStatus.COMPLETED
+        seconds = self.parts.clock.monotonic() - started
+        measured = _recovery(bool(seeds), healthy, seconds, plan.experiment.guards.rto.total_seconds())
+        self._writer(plan).write(RecordKind.RECOVERY_MEASURED, measured)
+        self._unlock(plan)
+        return measured
+
+    def judge(self, run_id: str) -> Verdict:
+        """Decide from the records alone; a finding is no error.  The first verdict of a run stands."""
+        from chaos_tasks.judging.facts import facts_of
+        from chaos_tasks.judging.judge import judge
+
+        run = Run(self.parts.ledger, run_id)
+        known = run.verdict()
+        if known is not None:
+            return known
+        plan = self._plan(run_id)
+        verdict = judge(
+            plan,
+            run.trials(),
+            run.observations(),
+            run.handles(),
+            facts_of(run.stored()),
+            self.parts.clock.now(),
+        )
+        self._writer(plan).write(RecordKind.EVALUATE_VERDICT, Judged(verdict=verdict), outcome=verdict.outcome)
+        self._unlock(plan)
+        if self.parts.notifier is not None and verdict.needs_action:
+            self.parts.notifier.notify(verdict, verdict.sentence)
+        return verdict
+
+    def publish(self, run_id: str) -> str:
+        """Publish a judged run to where people look; the outcome stands whether or not this works."""
+        plan = self._plan(run_id)
+        url = self.parts.publisher.publish(run_id)
+        tries = len(Run(self.parts.ledger, run_id).stored(RecordKind.RUN_PUBLISHED))
+        self._writer(plan).note(RecordKind.RUN_PUBLISHED, url, key=str(tries))
+        return url
+
+    def verdict(self, run_id: str) -> Verdict:
+        """The recorded verdict; raises LedgerError when it is missing and RevertError when a handle is open."""
+        run = Run(self.parts.ledger, run_id)
+        open_handles = [state for state in run.handles() if state.phase in OPEN_PHASES]
+        if open_handles:
+            handle = open_handles[0].handle
+            raise RevertError(
+                f"{handle.id} is still {open_handles[0].phase.value}",
+                handle_id=handle.id,
+                remedy=f"squall revert {handle.id}",
+            )
+        verdict = run.verdict()
+        if verdict is None:
+            raise LedgerError(f"run {run_id} has no verdict", remedy="look at the run's first failed task")
+        return verdict
+
+    def run(self, request: RunRequest, *, stop: Callable[[], bool] = never) -> Verdict:
+        """The whole order in one process.  Whatever happens after arming, everything is reverted and judged."""
+        plan = self.arm(request)
+        try:
+            self.baseline(plan.run_id)
+            self.inject(plan.run_id)
+            self.exercise(plan.run_id, stop=stop)
+        except (SquallError, KeyboardInterrupt) as error:
+            self._stopped(plan, error)
+        try:
+            self.revert(plan.run_id)
+            self.recovery(plan.run_id)
+        except RevertError:
+            pass  # recorded; the verdict says unreverted and names the command
+        return self.judge(plan.run_id)
+
+    def _stopped(self, plan: Plan, error: BaseException) -> None:
+        person = isinstance(error, KeyboardInterrupt)
+        text = "stopped by a person" if person else getattr(error, "message", str(error))
+        facts = {"by": "person" if person else "engine", "error": type(error).__name__}
+        key = str(len(Run(self.parts.ledger, plan.run_id).stored(RecordKind.STOP_TRIGGERED)))
+        self._writer(plan).note(RecordKind.STOP_TRIGGERED, text, key=key, facts=dict(facts))
+
+    # --- shared -----------------------------------------------------------------------------------------------
+
+    def _live(self, run_id: str) -> Plan:
+        """The plan of a run that still holds its lease; raises Fenced once it was swept, GuardTripped once judged."""
+        plan = self._plan(run_id)
+        if self._judged(run_id):
+            raise GuardTripped(f"run {run_id} has its verdict already", remedy="trigger a new run")
+        self._renew(plan)
+        return plan
+
+    def _renew(self, plan: Plan) -> None:
+        self.parts.ledger.renew(plan.run_id, lease_s=_lease_s(plan))
+
+    def _plan(self, run_id: str) -> Plan:
+        return Run(self.parts.ledger, run_id).plan()
+
+    def _judged(self, run_id: str) -> bool:
+        return Run(self.parts.ledger, run_id).verdict() is not None
+
+    def _state(self, plan: Plan, step: Step) -> HandleState:
+        state = self.parts.ledger.handle(handle_id(plan, step))
+        if state is None:
+            raise WorkloadError(f"step {step.name} of {plan.run_id} was never armed", remedy="run its arm step first")
+        if state.phase in (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED):
+            raise Fenced(f"{state.handle.id} is {state.phase.value} already", remedy="trigger a new run")
+        return state
+
+    def _unlock(self, plan: Plan) -> None:
+        """Give the locks back unless something is still in: that must block new experiments."""
+        run = Run(self.parts.ledger, plan.run_id)
+        if any(state.phase in OPEN_PHASES for state in run.handles()):
+            return
+        if not run.stored(RecordKind.LOCKS_RELEASED):
+            self._writer(plan).note(RecordKind.LOCKS_RELEASED, "all locks given back")
+        self.parts.ledger.release(plan.run_id)
+
+    def _rules(self, target: str) -> Rules:
+        settings = self.parts.settings
+        entry = settings.entry(target)
+        return Rules(
+            home=settings.home,
+            environments=settings.environments,
+            target_environment=entry.environment,
+            disposable=entry.disposable,
+            families=entry.families,
+            require_sweeper=settings.require_sweeper,
+            sweeper_max_age_s=settings.sweeper_max_age_s,
+            on_airflow=bool(self.parts.recorder.dag_id),
+        )
+
+    def _act_parts(self, plan: Plan, step: Step) -> ActParts:
+        return ActParts(
+            ledger=self.parts.ledger,
+            fault=registry.fault(step.fault),
+            context=self._context(plan),
+            recorder=self.parts.recorder,
+            experiment=plan.experiment.name,
+            environment=plan.environment,
+            plan_sha256=plan.content_sha256,
+        )
+
+    def _context(self, plan: Plan) -> FaultContext:
+        scratch = Path(plan.workspace) / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        return FaultContext(clock=self.parts.clock, clients=self.parts.clients, scratch=scratch, lease_s=_lease_s(plan))
+
+    def _writer(self, plan: Plan) -> RunWriter:
+        return RunWriter.of(plan, self.parts.ledger, self.parts.clock, self.parts.recorder)
+
+
+def handle_id(plan: Plan, step: Step) -> str:
+    """Id of a step's handle; firings during the workload add their number."""
+    return f"{plan.run_id}/{step.name}"
+
+
+def _before_steps(plan: Plan) -> list[Step]:
+    return [step for step in plan.experiment.method if not step.fires_during]
+
+
+def _step(plan: Plan, name: str) -> Step:
+    return next(step for step in plan.experiment.method if step.name == name)
+
+
+def _lease_s(plan: Plan) -> float:
+    return plan.experiment.guards.lease.total_seconds()
+
+
+def _recovery(asked: bool, healthy: bool, seconds: float, rto_s: float) -> Recovery:
+    if not asked:
+        return Recovery(healthy=True, detail="the undo was proved by fingerprint; no recovery trial was asked for")
+    if not healthy:
+        return Recovery(healthy=False, detail="the last recovery trial did not complete")
+    late = seconds > rto_s
+    detail = f"a trial completed {seconds:.1f} s after the revert" + (f", later than the RTO of {rto_s:.0f} s" if late else "")
+    return Recovery(healthy=not late, seconds=seconds, detail=detail)

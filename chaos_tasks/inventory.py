@@ -1,0 +1,18 @@
+"""A target by its name in the inventory."""
+
+from __future__ import annotations
+
+from chaos_tasks.errors import InvalidFile, Problem
+from chaos_tasks.loading import load_target
+from chaos_tasks.model.target import Target
+from chaos_tasks.settings import Settings
+
+
+def read_target(settings: Settings, name: str) -> Target:
+    """Load and check a target of the inventory; raises SetupError or InvalidFile."""
+    path = settings.target_path(name)
+    target = load_target(path, settings.variables)
+    if target.name != name:
+        cause = f"the file describes {target.name!r}, the inventory calls it {name!r}"
+        raise InvalidFile(path, (Problem(1, "name", cause, "give both the same name"),))
+    return target

@@ -1,0 +1,1 @@
+"""What must be true before, and stay true while, a fault is in."""

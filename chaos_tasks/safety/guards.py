@@ -1,0 +1,161 @@
+"""Refusals before anything is touched, read top to bottom.  A guard that cannot be evaluated counts as tripped."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos_tasks import registry
+from chaos_tasks.errors import GuardTripped, LedgerError
+from chaos_tasks.model.experiment import Experiment, Step
+from chaos_tasks.model.handle import Phase, Reversibility
+from chaos_tasks.model.plan import Plan
+from chaos_tasks.model.target import CommandWorkload, Target
+from chaos_tasks.ports import LedgerReader
+from chaos_tasks.safety import lever
+
+SWEEPER = "sweeper"
+MIN_FREE_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the inventory and the settings allow."""
+
+    home: Path
+    environments: tuple[str, ...]
+    target_environment: str
+    disposable: bool
+    families: tuple[str, ...]
+    require_sweeper: bool
+    sweeper_max_age_s: float
+    on_airflow: bool
+    min_free_bytes: int = MIN_FREE_BYTES
+
+
+def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
+    """What can be refused from the files alone; raises GuardTripped."""
+    _environment(target, rules)
+    for step in experiment.method:
+        _family(step, target, rules)
+        _reversibility(step, target, rules)
+        _moment(step, target, rules)
+        _place(step, target)
+
+
+def check_world(plan: Plan, rules: Rules, ledger: LedgerReader) -> None:
+    """What depends on the moment: the lever, the sweeper, space, other runs; raises GuardTripped."""
+    lever.check(rules.home)
+    if rules.require_sweeper:
+        _sweeper_alive(rules, ledger)
+    _space(rules)
+    _blast_radius(plan)
+    _nothing_unreverted(plan, ledger)
+
+
+def _environment(target: Target, rules: Rules) -> None:
+    if rules.target_environment not in rules.environments:
+        allowed = ", ".join(rules.environments)
+        raise GuardTripped(
+            f"target {target.name} is in environment {rules.target_environment!r}; faults are allowed in: {allowed}",
+            remedy="move the experiment to an allowed environment, or let the owner of squall.toml widen `environments`",
+        )
+
+
+def _family(step: Step, target: Target, rules: Rules) -> None:
+    family = step.fault.partition(".")[0]
+    if family not in rules.families:
+        allowed = ", ".join(rules.families) or "none"
+        raise GuardTripped(
+            f"step {step.name}: the inventory allows no {family} faults on target {target.name} (allowed: {allowed})",
+            remedy=f"let the owner of squall.toml add {family!r} to [targets.{target.name}].families",
+        )
+
+
+def _reversibility(step: Step, target: Target, rules: Rules) -> None:
+    if registry.fault(step.fault).reversibility is Reversibility.IRREVERSIBLE and not rules.disposable:
+        raise GuardTripped(
+            f"step {step.name}: {step.fault} cannot be undone and target {target.name} is not disposable",
+            remedy="use a disposable target",
+        )
+
+
+def _moment(step: Step, target: Target, rules: Rules) -> None:
+    if step.fault.startswith("airflow.") and not rules.on_airflow:
+        raise GuardTripped(
+            f"step {step.name}: {step.fault} needs a running Airflow task to act on",
+            remedy="run this experiment through its DAG (`make up`, then trigger it), not with `squall run`",
+        )
+    if step.target in ("workload", "task") and not step.fires_during:
+        raise GuardTripped(
+            f"step {step.name}: {step.fault} acts on a running process, so it needs a trigger during the workload",
+            remedy="add `trigger: {at: progress, step: 50}` or another `at` than before",
+        )
+    if step.target == "data" and step.fires_during:
+        raise GuardTripped(
+            f"step {step.name}: {step.fault} makes a new data version, which the workload reads at its start",
+            remedy="leave out `trigger`, or use `trigger: {at: before}`",
+        )
+    watches = target.reads.progress is not None or not isinstance(target.workload, CommandWorkload)
+    if step.trigger.at == "progress" and not watches:
+        raise GuardTripped(
+            f"step {step.name}: its trigger waits for progress, and target {target.name} declares none",
+            remedy="declare `reads.progress` in the target file, or use `trigger: {at: elapsed, after: 2s}`",
+        )
+
+
+def _place(step: Step, target: Target) -> None:
+    names = {"data", "workload", "task", *target.resources}
+    if step.target not in names:
+        raise GuardTripped(
+            f"step {step.name}: target {target.name} has no place called {step.target!r}",
+            remedy=f"choose one of {', '.join(sorted(names))}",
+        )
+
+
+def _sweeper_alive(rules: Rules, ledger: LedgerReader) -> None:
+    try:
+        beat, now = ledger.last_beat(SWEEPER), ledger.now()
+    except LedgerError as error:
+        raise GuardTripped(f"the sweeper's heartbeat cannot be read: {error.message}", remedy=error.remedy) from error
+    if beat is None or (now - beat).total_seconds() > rules.sweeper_max_age_s:
+        seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
+        raise GuardTripped(
+            f"no sweeper is watching (last heartbeat: {seen})",
+            remedy="start one with `squall sweep --watch` (`squall up` supervises one)",
+        )
+
+
+def _space(rules: Rules) -> None:
+    rules.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(rules.home).free
+    if free < rules.min_free_bytes:
+        raise GuardTripped(
+            f"only {free / 2**20:.0f} MB are free below {rules.home}; {rules.min_free_bytes / 2**20:.0f} MB are needed",
+            remedy="free some space, e.g. with `squall prune`",
+        )
+
+
+def _blast_radius(plan: Plan) -> None:
+    limit = plan.experiment.guards.blast_radius
+    for step in plan.experiment.method:
+        place = plan.places.get(step.name)
+        if place is None:
+            continue  # a running process is hurt whole or not at all
+        share = registry.fault(step.fault).blast_radius(place, registry.fault_params(step.fault, step.params))
+        if share > limit:
+            raise GuardTripped(
+                f"step {step.name} may touch {share:.0%} of {step.target}, above guards.blast_radius = {limit:.0%}",
+                remedy="lower the fault's intensity, or raise guards.blast_radius",
+            )
+
+
+def _nothing_unreverted(plan: Plan, ledger: LedgerReader) -> None:
+    keys = {lock.key for lock in plan.locks if lock.exclusive}
+    for state in ledger.handles(phases=[Phase.UNREVERTED]):
+        if state.handle.place.key in keys:
+            raise GuardTripped(
+                f"{state.handle.place.key} still carries the unreverted fault {state.handle.id}",
+                remedy=f"squall revert {state.handle.id}",
+            )

@@ -1,0 +1,118 @@
+"""Finds handles whose lease is over and reverts them: the net below the teardown task.
+
+One routine, four callers: the revert task, `squall sweep --watch`, the sweeper DAG, `squall revert`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos_tasks import acts, registry
+from chaos_tasks.acts import ActParts
+from chaos_tasks.errors import LedgerError, SetupError, SquallError
+from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
+from chaos_tasks.model.plan import Recorder
+from chaos_tasks.ports import Clients, Clock, Ledger
+from chaos_tasks.runs import Run
+from chaos_tasks.safety.guards import SWEEPER
+from chaos_tasks.workspaces import Workspaces
+
+
+class Swept(Value):
+    """What a sweep did with one handle."""
+
+    handle_id: str
+    run_id: str
+    kind: str
+    reverted: bool
+    summary: str
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """Reverts what outlived its lease, whoever armed it."""
+
+    ledger: Ledger
+    clock: Clock
+    clients: Clients
+    workspaces: Workspaces
+    recorder: Recorder
+
+    def sweep(self, *, by: str = "sweep") -> tuple[Swept, ...]:
+        """Revert every open handle whose lease is over, and say that a sweeper is alive."""
+        self.ledger.beat(SWEEPER)
+        swept = self._revert_all(self.ledger.handles(phases=OPEN_PHASES, expired=True), by)
+        self.ledger.beat(SWEEPER)
+        return swept
+
+    def everything(self, *, by: str) -> tuple[Swept, ...]:
+        """Revert every open handle now, leases or not: before the servers are stopped, or when a person says so."""
+        return self._revert_all(self.ledger.handles(phases=OPEN_PHASES), by)
+
+    def one(self, handle_id: str, *, by: str) -> Swept:
+        """Revert one handle now; raises LedgerError when it is unknown."""
+        state = self.ledger.handle(handle_id)
+        if state is None:
+            raise LedgerError(f"no handle {handle_id} in the ledger", remedy="`squall status` lists the open ones")
+        return self._revert(state, by)
+
+    def run(self, run_id: str, *, by: str) -> tuple[Swept, ...]:
+        """Revert every open handle of one run now."""
+        return self._revert_all(self.ledger.handles(run_id=run_id, phases=OPEN_PHASES), by)
+
+    def watch(self, *, every_s: float, stop: Callable[[], bool], report: Callable[[Swept], None]) -> None:
+        """Sweep until told to stop; a ledger that is down is waited for, since its faults are still in."""
+        while not stop():
+            try:
+                for swept in self.sweep():
+                    report(swept)
+            except (LedgerError, SetupError) as error:
+                report(Swept(handle_id="", run_id="", kind="", reverted=False, summary=f"cannot sweep: {error.message}"))
+            self.clock.sleep(every_s)
+
+    def _revert_all(self, states: Iterable[HandleState], by: str) -> tuple[Swept, ...]:
+        swept = tuple(self._revert(state, by) for state in reversed(list(states)))
+        for run_id in {one.run_id for one in swept if one.reverted}:
+            self._unlock(run_id)
+        return swept
+
+    def _revert(self, state: HandleState, by: str) -> Swept:
+        handle = state.handle
+        plan = Run(self.ledger, handle.run_id).registered()
+        if plan is not None:
+            self.workspaces.end_workloads(plan)
+        try:
+            receipt = acts.revert(self._parts(state), state, by=by)
+        except SquallError as error:
+            return self._swept(state, False, error.message)
+        return self._swept(state, True, receipt.summary)
+
+    def _swept(self, state: HandleState, reverted: bool, summary: str) -> Swept:
+        handle = state.handle
+        return Swept(
+            handle_id=handle.id, run_id=handle.run_id, kind=handle.kind, reverted=reverted, summary=summary
+        )
+
+    def _unlock(self, run_id: str) -> None:
+        states = self.ledger.handles(run_id=run_id)
+        if all(state.phase is Phase.REVERTED for state in states):
+            self.ledger.release(run_id)
+
+    def _parts(self, state: HandleState) -> ActParts:
+        handle = state.handle
+        scratch = Path(self.workspaces.home) / "runs" / handle.run_id / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        plan = Run(self.ledger, handle.run_id).registered()
+        return ActParts(
+            ledger=self.ledger,
+            fault=registry.fault(handle.kind),
+            context=FaultContext(clock=self.clock, clients=self.clients, scratch=scratch),
+            recorder=self.recorder,
+            experiment=plan.experiment.name if plan else "",
+            environment=plan.environment if plan else "",
+            plan_sha256=plan.content_sha256 if plan else "",
+        )

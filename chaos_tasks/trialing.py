@@ -1,0 +1,170 @@
+"""From a plan to one trial's specification: command, streams, credentials, firings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.plan import Plan, Recorder
+from chaos_tasks.model.spec import Companion, FiringSpec, TrialSpec
+from chaos_tasks.model.target import Ec2InstanceResource, RedisStreamResource, S3Resource
+from chaos_tasks.model.trial import Arm, Launch, SignalEvent, Trial, TrialStatus
+from chaos_tasks.planning import stream_prefix
+
+if TYPE_CHECKING:
+    from chaos_tasks.workspaces import Workspaces
+
+
+class Prepared(Value):
+    """A data version after its set-up steps: where it is, and whether the pipeline accepted it."""
+
+    repo: str
+    data: str
+    prepared: str
+    sealed: str = ""
+    refused_by: str = ""
+    failed_at: str = ""
+    exit_code: int = 0
+    error: str = ""
+    started_at: datetime
+    ended_at: datetime
+
+    @property
+    def usable(self) -> bool:
+        """Whether trials can run on it."""
+        return not self.refused_by and not self.failed_at
+
+    @property
+    def seconds(self) -> float:
+        """How long the set-up took."""
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+def trial_id(plan: Plan, arm: Arm, seed: int) -> str:
+    """Id of a trial: the same for every try."""
+    return f"{plan.run_id}/{arm.value}/{seed}"
+
+
+def trial_spec(
+    plan: Plan,
+    arm: Arm,
+    seed: int,
+    prepared: Prepared,
+    workspaces: Workspaces,
+    recorder: Recorder,
+    firings: Sequence[FiringSpec],
+) -> TrialSpec:
+    """All that the supervisor needs to run one trial."""
+    from chaos_tasks.workloads.command import render, render_environment
+
+    target = plan.target
+    folder = workspaces.trial_dir(plan.run_id, arm, seed)
+    values = _values(plan, arm, seed, prepared, folder, workspaces.python)
+    reads = target.reads
+    return TrialSpec(
+        trial_id=trial_id(plan, arm, seed),
+        run_id=plan.run_id,
+        experiment=plan.experiment.name,
+        arm=arm,
+        seed=seed,
+        command=render(target, values),
+        cwd=prepared.repo,
+        environment={**render_environment(target, values), **workspaces.credentials(target)},
+        out=values["out"],
+        checkpoints=values["checkpoints"],
+        metrics_file=reads.metrics,
+        predictions_file=reads.predictions.path if reads.predictions else "",
+        progress=reads.progress,
+        checkpoint_glob=reads.checkpoints or "",
+        signals=target.signals,
+        timeout_s=target.workload.timeout.total_seconds(),
+        restarts=target.workload.restarts,
+        companions=_relays(plan, arm, seed),
+        pid_file=_pid_file(plan),
+        firings=tuple(firings),
+        lease_s=plan.experiment.guards.lease.total_seconds(),
+        plan_sha256=plan.content_sha256,
+        recorder=recorder,
+    )
+
+
+def _values(plan: Plan, arm: Arm, seed: int, prepared: Prepared, folder: Path, python: str) -> Mapping[str, str]:
+    from chaos_tasks.workloads.command import resource_values
+
+    out, checkpoints = folder / "out", folder / "checkpoints"
+    for path in (out, checkpoints):
+        path.mkdir(parents=True, exist_ok=True)
+    values = {
+        "python": python,
+        "seed": str(seed),
+        "data": prepared.data,
+        "prepared": prepared.prepared,
+        "sealed": prepared.sealed,
+        "repo": prepared.repo,
+        "out": str(out),
+        "checkpoints": str(checkpoints),
+    }
+    values.update(resource_values(plan.target))
+    for name, resource in plan.target.resources.items():
+        if isinstance(resource, RedisStreamResource):
+            before, after = _stream_keys(plan, name, arm, seed)
+            values.update({f"{name}.produce_key": before, f"{name}.consume_key": after})
+    return values
+
+
+def _stream_keys(plan: Plan, resource: str, arm: Arm, seed: int) -> tuple[str, str]:
+    """Where a trial's producer writes and where its consumer reads; the relay stands between, in both arms."""
+    stream = plan.target.resources[resource]
+    assert isinstance(stream, RedisStreamResource)  # noqa: S101  (narrowing; callers checked)
+    base = f"{stream_prefix(stream.key, plan.run_id)}:{arm.value}-{seed}"
+    return f"{base}:in", f"{base}:out"
+
+
+def _relays(plan: Plan, arm: Arm, seed: int) -> tuple[Companion, ...]:
+    relays = []
+    for name, resource in plan.target.resources.items():
+        if isinstance(resource, RedisStreamResource):
+            before, after = _stream_keys(plan, name, arm, seed)
+            control = stream_prefix(resource.key, plan.run_id)
+            command = (sys.executable, "-m", "chaos_tasks.targets.relay", "--url", resource.url)
+            keys = ("--from", before, "--to", after, "--control", control)
+            relays.append(Companion(name=f"relay-{name}", command=(*command, *keys)))
+    return tuple(relays)
+
+
+def _pid_file(plan: Plan) -> str:
+    bound = (one.pid_file for one in plan.target.resources.values() if isinstance(one, Ec2InstanceResource))
+    return next(bound, "")
+
+
+def credential_names(plan: Plan) -> tuple[str, ...]:
+    """Names of the credentials that the workload runs with."""
+    return tuple(one.credentials for one in plan.target.resources.values() if isinstance(one, S3Resource))
+
+
+def blocked_trial(plan: Plan, arm: Arm, seed: int, prepared: Prepared) -> Trial:
+    """The result where the data version never reached the workload: refused by the gate, or a set-up step failed."""
+    refused = bool(prepared.refused_by)
+    name = "gate" if refused else "exit_code"
+    detail = f"{prepared.refused_by or prepared.failed_at} ended with exit code {prepared.exit_code}"
+    return Trial(
+        id=trial_id(plan, arm, seed),
+        run_id=plan.run_id,
+        arm=arm,
+        seed=seed,
+        status=TrialStatus.BLOCKED if refused else TrialStatus.FAILED,
+        started_at=prepared.started_at,
+        ended_at=prepared.ended_at,
+        wall_s=prepared.seconds,
+        launches=(
+            Launch(
+                pid=0, started_at=prepared.started_at, ended_at=prepared.ended_at, exit_code=prepared.exit_code
+            ),
+        ),
+        signals=(SignalEvent(name=name, at=prepared.ended_at, detail=detail),),
+        error=prepared.error or detail,
+    )

@@ -1,0 +1,189 @@
+"""Folders of runs: isolated clones, prepared data versions, sealed sets and trials; built once, by whoever comes first."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chaos_tasks.errors import WorkloadError
+from chaos_tasks.model.base import canonical
+from chaos_tasks.model.plan import Plan
+from chaos_tasks.model.target import CommandWorkload, S3Resource, Target
+from chaos_tasks.model.trial import Arm
+from chaos_tasks.planning import CLONE
+from chaos_tasks.ports import Clients, Clock
+from chaos_tasks.trialing import Prepared
+
+if TYPE_CHECKING:
+    from chaos_tasks.targets.dvc import SourceVersion
+
+
+@dataclass(frozen=True)
+class Workspaces:
+    """Knows where everything of a run lies below Squall's home."""
+
+    home: Path
+    python: str
+    clients: Clients
+
+    def resolve(self, target: Target) -> SourceVersion:
+        """The version of the source that a run starts from; raises SetupError with what is missing."""
+        from chaos_tasks.targets import dvc
+
+        return dvc.resolve(target.source)
+
+    def open(self, plan: Plan) -> None:
+        """The shared clean checkout, the sealed set, and this run's isolated clone when a fault needs one."""
+        self._checkout(plan.target, plan.source_commit)
+        if any(place.type == "dvc" for place in plan.places.values()):
+            self._clone(plan)
+
+    def prepare(self, plan: Plan, arm: Arm, clock: Clock) -> Prepared:
+        """The data version of an arm after its set-up steps; cached where the version is clean."""
+        treated = arm is Arm.TREATMENT and any(place.type == "dvc" for place in plan.places.values())
+        if treated:
+            repo = Path(plan.workspace) / CLONE
+            folder = Path(plan.workspace) / "prepared"
+        else:
+            repo = self._own_or_shared(plan)
+            folder = self.home / "cache" / "prepared" / _setup_key(plan)
+        return self._built(folder, lambda: self._set_up(plan, repo, folder, clock))
+
+    def trial_dir(self, run_id: str, arm: Arm, seed: int) -> Path:
+        """Folder of one trial; created."""
+        folder = self.home / "runs" / run_id / "trials" / f"{arm.value}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def credentials(self, target: Target) -> dict[str, str]:
+        """Environment with the identities that the workload runs with."""
+        merged: dict[str, str] = {}
+        for resource in target.resources.values():
+            if isinstance(resource, S3Resource):
+                merged.update(self.clients.environment(resource.credentials))
+        return merged
+
+    def end_workloads(self, plan: Plan) -> int:
+        """Fence: end every recorded workload of a run that is still alive; returns how many were."""
+        from chaos_tasks.workloads.fencing import end_recorded
+
+        return end_recorded(Path(plan.workspace) / "trials")
+
+    # --- clean versions, shared between runs ------------------------------------------------------------------
+
+    def _checkout(self, target: Target, commit: str) -> Path:
+        """A clean clone at a commit with its data, read by control trials of every run; never injected into."""
+        from chaos_tasks.targets import dvc
+
+        key = hashlib.sha256(f"{target.source.repo}@{commit}".encode()).hexdigest()[:16]
+        folder = self.home / "cache" / "checkouts" / key
+        with _once(folder) as building:
+            if building:
+                version = dvc.resolve(target.source.model_copy(update={"rev": commit}))
+                paths = [*target.source.data, *([target.source.sealed] if target.source.sealed else [])]
+                dvc.open_clone(target.source, version, folder, materialise=paths if _needs_data(target) else [])
+        return folder
+
+    def _own_or_shared(self, plan: Plan) -> Path:
+        """`dvc repro` writes into its repository, so such a run gets a clean clone of its own."""
+        shared = self._checkout(plan.target, plan.source_commit)
+        if isinstance(plan.target.workload, CommandWorkload):
+            return shared
+        return self._open_clone(plan, Path(plan.workspace) / "control")
+
+    def _clone(self, plan: Plan) -> Path:
+        return self._open_clone(plan, Path(plan.workspace) / CLONE)
+
+    def _open_clone(self, plan: Plan, folder: Path) -> Path:
+        from chaos_tasks.targets import dvc
+
+        source = plan.target.source
+        with _once(folder) as building:
+            if building:
+                version = dvc.resolve(source.model_copy(update={"rev": plan.source_commit}))
+                dvc.open_clone(source, version, folder, materialise=list(source.data))
+        return folder
+
+    def _set_up(self, plan: Plan, repo: Path, folder: Path, clock: Clock) -> Prepared:
+        """Run the set-up steps of a data version in order; the first that fails ends them."""
+        from chaos_tasks.workloads.setup import run_setup
+
+        started = clock.now()
+        sealed = self._sealed(plan)
+        values = {
+            "python": self.python,
+            "data": str(repo),
+            "repo": str(repo),
+            "prepared": str(folder),
+            "sealed": sealed,
+        }
+        results = run_setup(plan.target, values, cwd=repo, log_dir=folder, clock=clock)
+        refused = next((one for one in results if one.gate_refused), None)
+        failed = next((one for one in results if one.exit_code and not one.gate_refused), None)
+        bad = refused or failed
+        return Prepared(
+            repo=str(repo),
+            data=str(repo),
+            prepared=str(folder),
+            sealed=sealed,
+            refused_by=refused.name if refused else "",
+            failed_at=failed.name if failed else "",
+            exit_code=bad.exit_code if bad else 0,
+            error=bad.tail if bad else "",
+            started_at=started,
+            ended_at=clock.now(),
+        )
+
+    def _sealed(self, plan: Plan) -> str:
+        """Path of the sealed evaluation set: in the clean checkout, which no fault can reach."""
+        sealed = plan.target.source.sealed
+        return str(self._checkout(plan.target, plan.source_commit) / sealed) if sealed else ""
+
+    def _built(self, folder: Path, build: Callable[[], Prepared]) -> Prepared:
+        """What a folder was built with, building it at most once."""
+        marker = folder / "prepared.json"
+        with _once(folder) as building:
+            if building:
+                marker.write_text(build().model_dump_json(), encoding="utf-8")
+        try:
+            return Prepared.model_validate_json(marker.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise WorkloadError(f"{marker} cannot be read: {error}", remedy=f"delete {folder} and run again") from error
+
+
+@contextmanager
+def _once(folder: Path) -> Iterator[bool]:
+    """Yields True to the one process that is to fill the folder; the others wait and get False.
+
+    A folder without its stamp is a half-made one: it is removed and made again.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stamp = folder.with_name(f"{folder.name}.done")
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and folder.exists():
+            yield False
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield True
+        stamp.touch()
+
+
+def _setup_key(plan: Plan) -> str:
+    """A prepared version is the same as long as code, data and commands are."""
+    steps = [step.model_dump(mode="json") for step in plan.target.workload.setup]
+    return hashlib.sha256(canonical([plan.source_commit, plan.data_digest, steps])).hexdigest()[:16]
+
+
+def _needs_data(target: Target) -> bool:
+    text = json.dumps(target.workload.model_dump(mode="json"))
+    named = any(word in text for word in ("{data}", "{prepared}", "{sealed}"))
+    return named or not isinstance(target.workload, CommandWorkload)
