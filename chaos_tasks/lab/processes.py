@@ -132,19 +132,26 @@ def start(spec: DaemonSpec) -> Daemon:
     return daemon
 
 
-def await_ready(daemon: Daemon, check: Callable[[], bool], *, timeout_s: float = 30.0) -> Daemon:
+def await_ready(
+    daemon: Daemon, check: Callable[[], bool], *, timeout_s: float = 30.0, interval_s: float = 0.05
+) -> Daemon:
     """Wait until `check` holds; if the daemon ends first or never gets there, say what its log said last."""
 
     def ready_or_dead() -> bool:
-        if not daemon.is_alive():
-            raise _died(daemon.name, daemon.log)
+        require_alive(daemon)
         return check()
 
     try:
-        wait_until(ready_or_dead, what=f"readiness of {daemon.name}", timeout_s=timeout_s)
+        wait_until(ready_or_dead, what=f"readiness of {daemon.name}", timeout_s=timeout_s, interval_s=interval_s)
     except NotReadyError as error:
         raise SetupError(f"{error}\n{_last_lines(daemon.log)}", remedy=f"read {daemon.log}") from error
     return daemon
+
+
+def require_alive(daemon: Daemon) -> None:
+    """Raise a SetupError with the last lines of its log if the daemon has ended."""
+    if not daemon.is_alive():
+        raise _died(daemon.name, daemon.log)
 
 
 def load(folder: Path, name: str) -> Daemon | None:
