@@ -1,0 +1,1 @@
+"""Runs trials: renders their commands, and supervises them in a process of its own."""

@@ -1,0 +1,22 @@
+"""The environment of a workload: a few inherited names, and what its trial gives it.
+
+Nothing of ours or of Airflow's (AIRFLOW__*, SQUALL_*, cloud keys) reaches the pipeline under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+INHERITED = frozenset(
+    {
+        "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH",
+        "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+        "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES",
+        "NVIDIA_DRIVER_CAPABILITIES",
+    }
+)  # fmt: skip
+
+
+def clean(inherited: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Inherited names that a program needs to start, then the trial's own, which win."""
+    return {**{name: value for name, value in inherited.items() if name in INHERITED}, **added}

@@ -1,0 +1,92 @@
+"""What the supervisor knows of one trial, on disk: a trial that goes on after a killed task still tells all launches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.place import ProcessPlace
+from chaos_tasks.model.trial import Launch
+
+FILE_NAME = "trial.journal.jsonl"
+
+
+class Began(Value):
+    """A supervisor took the trial up."""
+
+    type: Literal["began"] = "began"
+    at: datetime
+    trial_id: str
+
+
+class Launched(Value):
+    """The workload was started."""
+
+    type: Literal["launched"] = "launched"
+    at: datetime
+    place: ProcessPlace
+
+
+class Exited(Value):
+    """The workload ended; its launch, and the highest step of it."""
+
+    type: Literal["exited"] = "exited"
+    launch: Launch
+    highest_step: int | None = None
+
+
+Entry = Annotated[Began | Launched | Exited, Field(discriminator="type")]
+_ENTRY: TypeAdapter[Began | Launched | Exited] = TypeAdapter(Entry)
+
+
+class Journal:
+    """Append-only lines in the trial's folder; a torn last line is passed over."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / FILE_NAME
+
+    def append(self, entry: Began | Launched | Exited) -> None:
+        """Write one line, on disk before this returns."""
+        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
+        with self.path.open("ab") as stream:
+            stream.write((b"\n" if torn else b"") + entry.model_dump_json().encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def entries(self) -> Iterator[Began | Launched | Exited]:
+        """All whole entries, oldest first."""
+        lines = self.path.read_bytes().splitlines() if self.path.exists() else []
+        for line in lines:
+            try:
+                yield _ENTRY.validate_json(line)
+            except ValidationError:
+                continue  # torn by a kill
+
+    def launched_places(self) -> list[ProcessPlace]:
+        """Places of all launches, oldest first."""
+        return [entry.place for entry in self.entries() if isinstance(entry, Launched)]
+
+
+class PastLaunch(Value):
+    """A launch of an earlier supervisor; ``highest_step`` is None when nobody noted it."""
+
+    launch: Launch
+    highest_step: int | None = None
+
+
+def past_launches(journal: Journal) -> list[PastLaunch]:
+    """Launches so far; one without an end was cut off with its supervisor."""
+    past: dict[tuple[int, datetime], PastLaunch] = {}
+    for entry in journal.entries():
+        if isinstance(entry, Launched):
+            past[entry.place.pid, entry.at] = PastLaunch(launch=Launch(pid=entry.place.pid, started_at=entry.at))
+        elif isinstance(entry, Exited):
+            launch = entry.launch
+            past[launch.pid, launch.started_at] = PastLaunch(launch=launch, highest_step=entry.highest_step)
+    return list(past.values())
