@@ -1,4 +1,4 @@
-"""Adam in twenty lines: building torch's own optimiser imports its compiler, five seconds that a short trial lacks."""
+"""Adam in twenty lines: building torch's own optimiser imports its compiler, five dear seconds."""
 
 from __future__ import annotations
 

@@ -69,13 +69,13 @@ def learn(table: pa.Table) -> Encoding:
     means = np.nanmean(raw, axis=0, dtype=np.float64)
     scales = np.nanstd(raw, axis=0, dtype=np.float64) + 1e-6
     names = {name: sorted(str(v) for v in table[name].unique().to_pylist()) for name in CATEGORICAL}
-    return Encoding(names, means.astype(np.float32), scales.astype(np.float32))
+    return Encoding(names, np.asarray(means, np.float32), np.asarray(scales, np.float32))
 
 
 def distinct(column: pa.ChunkedArray) -> tuple[list[str], Codes]:
     """The distinct values as text, and for each row the place of its value."""
     seen = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    return [str(v) for v in seen.dictionary.to_pylist()], np.from_dlpack(seen.indices)
+    return [str(v) for v in seen.dictionary.to_pylist()], np.asarray(np.from_dlpack(seen.indices), np.int64)
 
 
 def codes(column: pa.ChunkedArray, vocabulary: list[str]) -> Codes:

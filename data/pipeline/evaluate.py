@@ -39,13 +39,13 @@ def write(rows: batches.Batch, scores: Scores, steps: int, out: Path) -> None:
 
 def write_predictions(rows: batches.Batch, scores: Scores, path: Path) -> None:
     """Built from buffers, as `pa.array` would import pandas."""
-    parts = {"flight_id": rows.keys, "late": rows.labels.astype(np.int8), "score": scores.astype(np.float32)}
-    kinds = {"flight_id": pa.int64(), "late": pa.int8(), "score": pa.float32()}
-    columns = {
-        name: pa.Array.from_buffers(kinds[name], len(part), [None, pa.py_buffer(part)])
-        for name, part in parts.items()
-    }
-    pq.write_table(pa.Table.from_arrays(list(columns.values()), list(columns)), path)
+    parts: list[tuple[Scores, pa.DataType]] = [
+        (rows.keys, pa.int64()),
+        (rows.labels.astype(np.int8), pa.int8()),
+        (scores.astype(np.float32), pa.float32()),
+    ]
+    columns = [pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(part)]) for part, kind in parts]
+    pq.write_table(pa.Table.from_arrays(columns, ["flight_id", "late", "score"]), path)
 
 
 def restored(path: Path) -> tuple[LateFlights, batches.Encoding, int]:

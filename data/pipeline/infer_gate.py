@@ -55,7 +55,7 @@ def infer(table: pd.DataFrame) -> Limits:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prepared", type=Path, required=True, help="folder of a train.parquet known to be clean")
+    parser.add_argument("--prepared", type=Path, required=True, help="folder of a clean train.parquet")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     gate = infer(pd.read_parquet(args.prepared / "train.parquet"))

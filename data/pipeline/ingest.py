@@ -1,4 +1,4 @@
-"""Writes the raw tables as they stood at the end of a month, and a sealed set of later flights to judge by."""
+"""Writes the raw tables as of the end of a month, and a sealed set of later flights to judge by."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--through", type=pd.Period, required=True, help="last month, as 2013-06")
-    parser.add_argument("--out", type=Path, required=True, help="folder for flights.parquet and weather.parquet")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the two raw tables")
     parser.add_argument("--sealed", type=Path, help="also write the sealed evaluation set here")
     parser.add_argument("--sealed-month", type=pd.Period, default=pd.Period(SEALED_MONTH))
     parser.add_argument("--sealed-rows", type=int, default=SEALED_ROWS)

@@ -1,4 +1,4 @@
-"""The processes that train together: starts them, averages their gradients, starts them anew when one dies."""
+"""The processes that train together: starts them, averages gradients, starts anew when one dies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ranks:
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients]).cpu()
         dist.all_reduce(flat)
-        parts = (flat / self.count).split([g.numel() for g in gradients])
+        parts = torch.split(flat / self.count, [g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 

@@ -20,6 +20,7 @@ BACKOFF = 0.2
 TIMEOUT = 0.5
 PULL_FAILED = 4
 NO_MODEL = 5
+UNUSABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # a torn or foreign archive
 
 
 def alarm(out: Path, name: str, reason: str) -> None:
@@ -51,7 +52,7 @@ def fetch(args: argparse.Namespace, to: Path) -> Exception | None:
             download(args.endpoint, args.bucket, args.key, to)
             serving.load(to)
             return None
-        except (BotoCoreError, ClientError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (BotoCoreError, ClientError, *UNUSABLE) as error:
             failure = error
             time.sleep(BACKOFF if left else 0)
     return failure
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--sealed", type=Path, required=True)
     parser.add_argument("--fallback", type=Path, required=True, help="folder of the last good model")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--repo", type=Path, default=Path("."))
+    parser.add_argument("--repo", type=Path, default=Path())
     parser.add_argument("--pull", help="a DVC target to pull first")
     run(parser.parse_args())
 

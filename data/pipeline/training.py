@@ -42,7 +42,7 @@ class Plan:
 def identity(plan: Plan, rows: Batch) -> str:
     """Names the run: another seed, plan or table never resumes this one's checkpoints."""
     arrays = (rows.codes, rows.numbers, rows.labels)
-    return f"{asdict(plan)} {[zlib.crc32(np.ascontiguousarray(a)) for a in arrays]}"
+    return f"{asdict(plan)} {[zlib.crc32(np.ascontiguousarray(a).tobytes()) for a in arrays]}"
 
 
 class Training:
@@ -129,7 +129,7 @@ def report(training: Training, loss: Tensor, progress: Progress) -> None:
     progress.write("step", step=training.step, steps=training.steps, loss=value)
 
 
-def run(training: Training, folder: Path, progress: Progress, alive: Callable[[], None] = lambda: None) -> None:
+def run(training: Training, folder: Path, progress: Progress, alive: Callable[[], None]) -> None:
     """Trains to the last step; `alive` may raise to give up."""
     resume(training, folder, progress)
     while training.step < training.steps:

@@ -33,7 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--save-every", type=int, default=20, help="steps between checkpoints")
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--restarts", type=int, default=0, help="of the group, when a rank dies")
-    parser.add_argument("--rank-timeout", type=float, default=30.0, help="seconds that a rank waits for another")
+    parser.add_argument("--rank-timeout", type=float, default=30.0, help="seconds to wait for another rank")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()

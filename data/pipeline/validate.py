@@ -18,9 +18,7 @@ Gate = dict[str, Any]
 
 
 def few_nulls(share: float) -> pa.Check:
-    return pa.Check(
-        lambda column: bool(column.isna().mean() <= share), name="null_share", ignore_na=False
-    )
+    return pa.Check(lambda column: bool(column.isna().mean() <= share), name="null_share", ignore_na=False)
 
 
 def column(limits: Gate) -> pa.Column:
