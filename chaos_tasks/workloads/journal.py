@@ -1,4 +1,4 @@
-"""What the supervisor knows of one trial, on disk: a trial that goes on after a killed task still tells all launches."""
+"""What is known of one trial, on disk: one that goes on after a killed task still tells all its launches."""
 
 from __future__ import annotations
 
@@ -80,12 +80,17 @@ class PastLaunch(Value):
     highest_step: int | None = None
 
 
+def open_launch(entry: Launched) -> Launch:
+    """A launch that has not ended, or whose end nobody saw."""
+    return Launch(pid=entry.place.pid, started_at=entry.at, exit_code=None, first_step=None, first_progress_at=None)
+
+
 def past_launches(journal: Journal) -> list[PastLaunch]:
     """Launches so far; one without an end was cut off with its supervisor."""
     past: dict[tuple[int, datetime], PastLaunch] = {}
     for entry in journal.entries():
         if isinstance(entry, Launched):
-            past[entry.place.pid, entry.at] = PastLaunch(launch=Launch(pid=entry.place.pid, started_at=entry.at))
+            past[entry.place.pid, entry.at] = PastLaunch(launch=open_launch(entry))
         elif isinstance(entry, Exited):
             launch = entry.launch
             past[launch.pid, launch.started_at] = PastLaunch(launch=launch, highest_step=entry.highest_step)

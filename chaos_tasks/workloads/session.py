@@ -35,7 +35,8 @@ def start_session(
                 start_new_session=True,
             )
     except OSError as error:
-        raise WorkloadError(f"{command[0]} cannot be started in {cwd}: {error}", remedy="check the trial's cwd") from error
+        what = f"{command[0]} cannot be started in {cwd}: {error}"
+        raise WorkloadError(what, remedy="check the trial's cwd") from error
 
 
 def end_session(process: subprocess.Popen[bytes]) -> None:

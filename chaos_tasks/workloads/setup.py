@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -10,71 +11,64 @@ from pathlib import Path
 
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.target import SetupStep
+from chaos_tasks.model.target import CommandWorkload, DvcStageWorkload, SetupStep, Target
 from chaos_tasks.ports import Clock
-from chaos_tasks.workloads.command import render_line
+from chaos_tasks.workloads.command import render_environment, render_line, resource_values
+from chaos_tasks.workloads.environment import clean
 from chaos_tasks.workloads.session import end_session
 
 LAST_LINES = 8
+TIMED_OUT_CODE = 124  # as timeout(1) has it
 
 
 class StepResult(Value):
-    """How one set-up step ended; ``exit_code`` is None when its time was over."""
+    """How one set-up step ended; ``tail`` is the end of its log when it failed."""
 
     name: str
     gate: bool
-    exit_code: int | None
+    exit_code: int
+    timed_out: bool = False
     seconds: float
+    tail: str = ""
 
     @property
-    def refused(self) -> bool:
-        """Whether the pipeline's own gate refused the data."""
-        return self.gate and self.exit_code not in (0, None)
-
-
-class SetupResult(Value):
-    """The steps in order, up to and with the first that did not succeed."""
-
-    steps: tuple[StepResult, ...]
-
-    @property
-    def refused_by(self) -> str:
-        """Name of the gate that refused the data, or an empty text."""
-        return next((step.name for step in self.steps if step.refused), "")
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether all steps ended with exit code 0."""
-        return all(step.exit_code == 0 for step in self.steps)
+    def gate_refused(self) -> bool:
+        """Whether the pipeline's own gate refused the data; a gate that hangs has not said anything."""
+        return self.gate and self.exit_code != 0 and not self.timed_out
 
 
 def run_setup(
-    steps: Sequence[SetupStep],
+    target: Target,
     values: Mapping[str, str],
     *,
     cwd: Path,
     log_dir: Path,
-    environment: Mapping[str, str],
-    timeout_s: float,
     clock: Clock,
     must_succeed: bool = False,
-) -> SetupResult:
-    """Run the steps in order and stop at the first that fails.
+) -> tuple[StepResult, ...]:
+    """Run the steps in order, up to and with the first that fails; each within the workload's timeout.
 
     With ``must_succeed``, raises WorkloadError with the last lines of its log for a failed step that is no gate.
-    ``environment`` is the whole environment of the steps.
     """
+    workload: CommandWorkload | DvcStageWorkload = target.workload
+    environment = clean(os.environ, render_environment(target, _only_known(target, values)))
+    timeout_s = workload.timeout.total_seconds()
     results: list[StepResult] = []
     log_dir.mkdir(parents=True, exist_ok=True)
-    for step in steps:
+    for step in workload.setup:
         log = log_dir / f"setup-{step.name}.log"
-        command = render_line(step.run, values, what=f"setup step {step.name}")
+        command = render_line(step.run, values, what=f"setup step {step.name} of {target.name}")
         results.append(_run(step, command, cwd, log, environment, timeout_s, clock))
-        if must_succeed and not step.gate and results[-1].exit_code != 0:
+        if must_succeed and results[-1].exit_code != 0 and not results[-1].gate_refused:
             raise _failed(results[-1], log)
         if results[-1].exit_code != 0:
             break
-    return SetupResult(steps=tuple(results))
+    return tuple(results)
+
+
+def _only_known(target: Target, values: Mapping[str, str]) -> Mapping[str, str]:
+    """The workload's environment may name what only a trial has; set-up steps see it empty."""
+    return {**resource_values(target), "seed": "", "out": "", "checkpoints": "", **values}
 
 
 def _run(
@@ -106,12 +100,19 @@ def _run(
             code = process.wait(timeout_s)
     finally:
         end_session(process)
-    return StepResult(name=step.name, gate=step.gate, exit_code=code, seconds=clock.monotonic() - started)
+    return StepResult(
+        name=step.name,
+        gate=step.gate,
+        exit_code=TIMED_OUT_CODE if code is None else code,
+        timed_out=code is None,
+        seconds=clock.monotonic() - started,
+        tail="" if code == 0 else last_lines(log),
+    )
 
 
 def _failed(result: StepResult, log: Path) -> WorkloadError:
-    how = "ran out of time" if result.exit_code is None else f"ended with exit code {result.exit_code}"
-    return WorkloadError(f"setup step {result.name} {how}; its log ends with:\n{last_lines(log)}", remedy=f"read {log}")
+    how = "ran out of time" if result.timed_out else f"ended with exit code {result.exit_code}"
+    return WorkloadError(f"setup step {result.name} {how}; its log ends with:\n{result.tail}", remedy=f"read {log}")
 
 
 def last_lines(log: Path, count: int = LAST_LINES) -> str:
