@@ -1,0 +1,82 @@
+"""Small Git+DVC repositories for tests, made with DVC itself as a user would."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from chaos_tasks.model.target import DvcSource
+from chaos_tasks.targets import git
+
+PARQUET, CSV = "raw/flights.parquet", "raw/flights.csv"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source repository with two data versions, v1 and v2, pushed to a remote folder."""
+
+    repo: Path
+    remote: Path
+
+    def spec(self, path: str = PARQUET) -> DvcSource:
+        return DvcSource(repo=str(self.repo), rev="main", data=(path,), format="csv" if path == CSV else "parquet")
+
+
+def table(rows: int, seed: int = 1) -> pa.Table:
+    """Rows that look like flights: numbers with nulls, a category, a flag, and an outcome in minutes."""
+    rng = np.random.default_rng(seed)
+    delay = np.round(rng.gamma(1.2, 20, rows) - 15)
+    return pa.table(
+        {
+            "id": pa.array(np.arange(rows)),
+            "carrier": pa.array(rng.choice(["AA", "UA", "DL"], rows)).dictionary_encode(),
+            "distance": pa.array(rng.integers(80, 5000, rows), pa.int32()),
+            "temp": pa.array(rng.normal(55, 18, rows), mask=rng.random(rows) < 0.05),
+            "arr_delay": pa.array(delay, mask=rng.random(rows) < 0.03),
+            "late": pa.array((delay >= 15).astype(np.int8)),
+            "diverted": pa.array(rng.random(rows) < 0.1),
+        },
+        metadata={b"origin": b"test"},
+    )
+
+
+def write_table(path: Path, data: pa.Table) -> None:
+    """By the file's suffix."""
+    if path.suffix == ".csv":
+        pacsv.write_csv(data, path)
+    else:
+        pq.write_table(data, path, row_group_size=400, compression="zstd")
+
+
+def make_source(folder: Path, *, rows: int = 1000, link: str = "copy", paths: Sequence[str] = (PARQUET, CSV)) -> Source:
+    """Two versions (v1, v2 = main), committed, tagged, and pushed; the cache uses links of type ``link``."""
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    repo, remote = folder / "source", folder / "remote"
+    (repo / "raw").mkdir(parents=True)
+    git.git(None, "init", "--quiet", "-b", "main", str(repo))
+    Repo.init(str(repo)).close()
+    with Repo(str(repo)) as dvc:
+        with dvc.config.edit() as config:
+            config["core"] |= {"remote": "store", "analytics": False, "site_cache_dir": str(folder / "site")}
+            config["cache"] |= {"type": [link]}
+            config["remote"]["store"] = {"url": str(remote)}
+    for version in (1, 2):
+        for path in paths:
+            (repo / path).unlink(missing_ok=True)
+            write_table(repo / path, table(rows + 100 * version, seed=version))
+        with Repo(str(repo)) as dvc:
+            dvc.add([str(repo / path) for path in paths])
+            dvc.push()
+        git.git(repo, "add", "-A")
+        git.git(repo, "commit", "--quiet", "-m", f"version {version}")
+        git.git(repo, "tag", f"v{version}")
+    return Source(repo, remote)
