@@ -1,0 +1,66 @@
+"""The base of every operator: one place that builds the domain, maps its errors and gives a crash its default end."""
+
+from __future__ import annotations
+
+import signal
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from chaos_tasks.errors import SquallError
+from squall_operators.context import recorder_of, refuse_unreal_runs, squall_run_id
+from squall_operators.errors import FINAL, as_task_failure
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from chaos_tasks.composition import Squall
+    from chaos_tasks.model.plan import Recorder
+
+
+def build(recorder: Recorder, *, lock_wait_s: float = 0.0) -> Squall:
+    """The domain with this task as its recorder; imported late, since the DAG processor never needs it."""
+    from chaos_tasks.composition import build
+
+    return build(recorder, lock_wait_s=lock_wait_s)
+
+
+class SquallOperator(BaseOperator):
+    """
+    Runs one step of the domain; subclasses say which.
+
+    :param run_id: run to work on (templated); by default the one that the DAG run stands for.
+    """
+
+    template_fields: Sequence[str] = ("run_id",)
+    ui_fgcolor = "#ffffff"
+    final_errors: ClassVar[tuple[type[SquallError], ...]] = FINAL
+    lock_wait_s: ClassVar[float] = 0.0
+
+    def __init__(self, *, run_id: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+
+    def execute(self, context: Context) -> object:
+        """Build the domain, act, close it."""
+        reset_crash_handler()
+        with as_task_failure(self.final_errors):
+            refuse_unreal_runs(context)
+            with build(recorder_of(context), lock_wait_s=self.lock_wait_s) as squall:
+                return self.act(squall, self.run_id or squall_run_id(context), context)
+
+    @abstractmethod
+    def act(self, squall: Squall, run_id: str, context: Context) -> object:
+        """Do the step; whatever it returns goes into XCom, so ids and links only."""
+
+
+def reset_crash_handler() -> None:
+    """Let a segmentation fault end the process.
+
+    Airflow's DAG importer leaves a Python-level handler behind that re-faults for ever (apache/airflow#57174).
+    """
+    with suppress(ValueError):  # not in the main thread: nobody installed a handler there either
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)

@@ -1,0 +1,123 @@
+"""An experiment becomes a DAG: always the same nine tasks, with `revert` as the teardown of both `arm` and `inject`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, TriggerRule
+
+from chaos_tasks.loading import LoadedExperiment
+from chaos_tasks.model.experiment import Experiment
+from squall_operators.forms import form_of
+from squall_operators.run_ids import dag_id_of
+from squall_operators.steps import (
+    ArmFaultOperator,
+    ExerciseWorkloadOperator,
+    InjectFaultOperator,
+    JudgeExperimentOperator,
+    MeasureRecoveryOperator,
+    PublishRunOperator,
+    RevertFaultOperator,
+    TrainBaselineOperator,
+    VerdictOperator,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""Fixed, so that rendering is deterministic; catch-up is off, so nothing of the past ever runs."""
+
+WORK_POOL = "squall_work"
+CONTROL_POOL = "squall_control"
+"""`arm` is in it as well as `revert`: where the pool is missing, nothing is injected in the first place."""
+
+CONTROL_LIMIT = timedelta(hours=1)
+PAUSE = timedelta(seconds=2)
+
+CONTROL: Mapping[str, Any] = {"pool": CONTROL_POOL, "execution_timeout": CONTROL_LIMIT}
+WORK: Mapping[str, Any] = {"pool": WORK_POOL}
+
+UPKEEP: Mapping[str, Any] = {
+    "start_date": START,
+    "catchup": False,
+    "max_active_runs": 1,
+    "is_paused_upon_creation": False,
+    "tags": {"squall"},
+    "default_args": {"owner": "squall", "retry_delay": PAUSE},
+}
+"""Arguments of the DAGs that are not experiments."""
+
+_JINJA_OPENING = re.compile(r"\{(?=[{%#])")
+
+
+def render(loaded: LoadedExperiment) -> DAG:
+    """One experiment as one DAG; equal files give equal DAGs."""
+    experiment = loaded.experiment
+    form = form_of(experiment)
+    with DAG(
+        dag_id=dag_id_of(experiment.name),
+        description=experiment.hypothesis,
+        doc_md=documentation(loaded),
+        schedule=experiment.schedule,
+        start_date=START,
+        catchup=False,
+        max_active_runs=1,  # no dagrun_timeout: it would skip the teardown too
+        is_paused_upon_creation=False,
+        params=form,
+        tags={"squall", f"risk:{experiment.risk}", f"target:{experiment.target}", *experiment.tags},
+        default_args={"owner": experiment.owner, "retry_delay": PAUSE},
+    ) as dag:
+        _tasks(as_template(experiment), loaded.sha256, sorted(form))
+    return dag
+
+
+def _tasks(experiment: str, sha256: str, form_fields: list[str]) -> None:
+    """The nine tasks; the two relations of the last lines are what makes an experiment safe on Airflow."""
+    arm = ArmFaultOperator(
+        task_id="arm",
+        experiment=experiment,
+        experiment_sha256=sha256,
+        form_fields=form_fields,
+        retries=1,
+        **CONTROL,
+    )
+    baseline = TrainBaselineOperator(task_id="baseline", retries=1, **WORK)
+    inject = InjectFaultOperator(task_id="inject", retries=0, **CONTROL)
+    # Retried, so that a killed task process resumes at the first unfinished trial.
+    exercise = ExerciseWorkloadOperator(task_id="exercise", retries=2, **WORK)
+    revert = RevertFaultOperator(
+        task_id="revert",
+        retries=5,
+        retry_exponential_backoff=True,
+        max_retry_delay=timedelta(seconds=30),
+        priority_weight=1000,
+        weight_rule="absolute",
+        **CONTROL,
+    )
+    recovery = MeasureRecoveryOperator(task_id="recovery", retries=1, **WORK)
+    judge = JudgeExperimentOperator(task_id="judge", trigger_rule=TriggerRule.ALL_DONE, retries=2, **CONTROL)
+    publish = PublishRunOperator(
+        task_id="publish", trigger_rule=TriggerRule.ALL_DONE, retries=3, retry_exponential_backoff=True, **CONTROL
+    )
+    verdict = VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE, retries=1, **CONTROL)
+
+    arm >> baseline >> inject >> exercise >> revert >> recovery >> judge >> publish >> verdict
+    # This makes setups of both.  One successful setup is enough for `revert` to run; clearing `exercise` injects again.
+    revert.as_teardown(setups=[arm, inject], on_failure_fail_dagrun=True)
+
+
+def as_template(experiment: Experiment) -> str:
+    """The experiment as JSON that Jinja leaves alone: `{{`, `{%`, `{#` occur in strings only, and are escaped."""
+    return _JINJA_OPENING.sub(r"\\u007b", experiment.model_dump_json(exclude_defaults=True))
+
+
+def documentation(loaded: LoadedExperiment) -> str:
+    """What the DAG's page says: the hypothesis, and the file word for word."""
+    experiment = loaded.experiment
+    return (
+        f"### {experiment.name}\n\n"
+        f"> {experiment.hypothesis}\n\n"
+        f"Owner: {experiment.owner}. Target: {experiment.target}. Risk: {experiment.risk}.\n\n"
+        f"```yaml\n{loaded.text.strip()}\n```\n"
+    )
