@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -67,3 +67,11 @@ class Fault(Protocol[P]):
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:
         """State of the place; equal before and after for a fault that restores."""
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A fault that ends by itself unless it is renewed: whoever renews the lease of its handle calls this too."""
+
+    def renew(self, handle: Handle, params: FaultParams, ctx: FaultContext) -> bool:
+        """Keep the fault in for another three leases; False, and nothing done, when it is not in any more."""

@@ -1,0 +1,1 @@
+"""Faults of a cloud control plane, one file each."""

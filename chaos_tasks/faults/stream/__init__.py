@@ -1,0 +1,1 @@
+"""Faults on the records of a stream, one file each."""
