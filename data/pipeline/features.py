@@ -40,5 +40,5 @@ def prepared(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     """The training table, in order of `flight_id`."""
     table = arrived(join(flights, weather))
     date = pd.to_datetime(table[["year", "month", "day"]])
-    table = table.assign(weekday=date.dt.weekday, late=table["late"].astype("int8"))
+    table = table.assign(weekday=date.dt.day_of_week, late=table["late"].astype("int8"))
     return table[list(PREPARED)].sort_values(KEY, ignore_index=True)
