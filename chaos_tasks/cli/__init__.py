@@ -1,0 +1,5 @@
+"""The command `squall`."""
+
+from chaos_tasks.cli.main import main
+
+__all__ = ["main"]

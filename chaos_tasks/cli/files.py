@@ -1,0 +1,124 @@
+"""Commands about files and kinds: validate, schema, faults, probes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from chaos_tasks import registry, schemas
+from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.errors import InvalidFile
+from chaos_tasks.inventory import read_target
+from chaos_tasks.loading import load_experiment
+from chaos_tasks.settings import find_settings
+
+
+@click.command("validate")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+def validate_command(paths: tuple[Path, ...]) -> int:
+    """Check experiment files (by default all of the experiments folder) and the targets of the inventory."""
+    errors: list[InvalidFile] = []
+    files = _experiment_files(paths)
+    for path in files:
+        try:
+            load_experiment(path)
+            click.echo(f"ok       {path}")
+        except InvalidFile as error:
+            errors.append(error)
+            click.secho(f"invalid  {path}", fg="red")
+    errors += [] if paths else _target_errors()
+    for error in errors:
+        click.secho(f"\n{error}", fg="red", err=True)
+    if not files:
+        click.secho("no experiment file found", fg="yellow", err=True)
+    return ExitCode.INVALID if errors or not files else ExitCode.HELD
+
+
+def _experiment_files(paths: tuple[Path, ...]) -> list[Path]:
+    chosen = paths or (find_settings().experiments_dir,)
+    found = [sorted(path.glob("**/*.yaml")) if path.is_dir() else [path] for path in chosen]
+    return [path for group in found for path in group]
+
+
+def _target_errors() -> list[InvalidFile]:
+    settings, errors = find_settings(), []
+    for name in sorted(settings.targets):
+        try:
+            read_target(settings, name)
+            click.echo(f"ok       target {name}")
+        except InvalidFile as error:
+            errors.append(error)
+            click.secho(f"invalid  target {name}", fg="red")
+    return errors
+
+
+@click.command("schema")
+@click.option("--out", type=click.Path(path_type=Path), help="Write both schemas into this folder.")
+@click.option("--check", is_flag=True, help="Fail when the committed schemas in --out are stale.")
+@click.argument("name", type=click.Choice(["experiment", "target"]), default="experiment")
+def schema_command(out: Path | None, check: bool, name: str) -> int:
+    """Print a JSON Schema, or write both to a folder."""
+    if out is None:
+        click.echo(json.dumps(schemas.FILES[f"{name}.schema.json"](), indent=2, sort_keys=True))
+        return ExitCode.HELD
+    if check:
+        stale = schemas.stale(out)
+        for path in stale:
+            click.secho(f"stale: {path}\n  -> run `squall schema --out {out}`", fg="red", err=True)
+        return ExitCode.INVALID if stale else ExitCode.HELD
+    for path in schemas.write(out):
+        click.echo(f"wrote {path}")
+    return ExitCode.HELD
+
+
+@click.command("faults")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with parameters and policies.")
+def faults_command(as_json: bool) -> int:
+    """List the registered faults."""
+    kinds = registry.fault_kinds()
+    if as_json:
+        click.echo(json.dumps([_fault_facts(kind) for kind in kinds], indent=2))
+        return ExitCode.HELD
+    table = Table("fault", "what it does", "undo", "intensity", box=None, pad_edge=False)
+    for kind in kinds:
+        fault = registry.fault(kind)
+        table.add_row(kind, fault.summary, fault.reversibility.value, fault.params_type.intensity_field or "")
+    Console().print(table)
+    return ExitCode.HELD
+
+
+def _fault_facts(kind: str) -> dict[str, object]:
+    fault = registry.fault(kind)
+    return {
+        "kind": kind,
+        "summary": fault.summary,
+        "cause": fault.cause,
+        "reversibility": fault.reversibility.value,
+        "places": [place.__name__ for place in fault.place_types],
+        "intensity": fault.params_type.intensity_field,
+        "policy": {name: list(actions) for name, actions in fault.policy.items()},
+        "params": fault.params_type.model_json_schema(),
+    }
+
+
+@click.command("probes")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with parameters.")
+def probes_command(as_json: bool) -> int:
+    """List the registered probes."""
+    probes = [(kind, registry.probe(kind)) for kind in registry.probe_kinds()]
+    if as_json:
+        facts = [
+            {"kind": kind, "summary": probe.summary, "oracle": probe.oracle, "params": probe.params_type.model_json_schema()}
+            for kind, probe in probes
+        ]
+        click.echo(json.dumps(facts, indent=2))
+        return ExitCode.HELD
+    table = Table("probe", "what it reads", "seen by", box=None, pad_edge=False)
+    for kind, probe in probes:
+        table.add_row(kind, probe.summary, "oracle" if probe.oracle else "owners")
+    Console().print(table)
+    return ExitCode.HELD

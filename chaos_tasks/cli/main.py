@@ -1,0 +1,87 @@
+"""The command group: loads a command's module when it is asked for, and turns errors into one message."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+import chaos_tasks
+from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertError, SquallError, UnknownKind
+
+COMMANDS = {
+    "audit": "evidence",
+    "doctor": "stack",
+    "down": "stack",
+    "faults": "files",
+    "halt": "safety",
+    "night": "night",
+    "probes": "files",
+    "report": "evidence",
+    "resume": "safety",
+    "revert": "safety",
+    "run": "run",
+    "schema": "files",
+    "status": "stack",
+    "sweep": "safety",
+    "up": "stack",
+    "validate": "files",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is used: `squall --help` pays for none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"chaos_tasks.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(chaos_tasks.__version__, prog_name="squall")
+def squall() -> None:
+    """Chaos engineering for machine-learning pipelines."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a wrong input never ends in a traceback."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Exit code of a command line."""
+    try:
+        result: Any = squall.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.INVALID
+    except click.Abort:
+        return ExitCode.ABORTED
+    except SquallError as error:
+        click.secho(f"squall: {error}", fg="red", err=True)
+        return _code_of(error)
+    return result if isinstance(result, int) else 0
+
+
+def _code_of(error: SquallError) -> ExitCode:
+    if isinstance(error, InvalidFile | UnknownKind):
+        return ExitCode.INVALID
+    if isinstance(error, RevertError):
+        return ExitCode.UNREVERTED
+    if isinstance(error, GuardTripped):
+        return ExitCode.ABORTED
+    if isinstance(error, LedgerError):
+        return ExitCode.INCONCLUSIVE
+    return ExitCode.INVALID

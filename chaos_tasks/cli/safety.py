@@ -1,0 +1,117 @@
+"""Commands that make things safe: revert, sweep, halt, resume."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.model.handle import OPEN_PHASES
+from chaos_tasks.settings import find_settings
+from chaos_tasks.sweeping import Swept
+
+if TYPE_CHECKING:
+    from chaos_tasks.composition import Squall
+
+IDLE_AFTER = timedelta(seconds=60)
+
+
+@click.command("revert")
+@click.argument("ident", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every open handle.")
+def revert_command(ident: str | None, everything: bool) -> int:
+    """Revert one handle, one run, or everything that is open; needs nothing but the ledger."""
+    if bool(ident) == everything:
+        raise click.UsageError("name a handle or a run, or give --all; `squall status` lists the open ones")
+    from chaos_tasks.composition import build
+
+    with build() as squall:
+        if everything:
+            swept = squall.sweeper.everything(by="person")
+        elif squall.ledger.handle(str(ident)) is not None:
+            swept = (squall.sweeper.one(str(ident), by="person"),)
+        else:
+            swept = _run_of(squall, str(ident))
+    return _tell(swept, nothing="nothing is open")
+
+
+def _run_of(squall: Squall, ident: str) -> tuple[Swept, ...]:
+    if not squall.ledger.handles(run_id=ident):
+        raise click.UsageError(f"no handle or run is called {ident}; `squall status` lists the open ones")
+    return squall.sweeper.run(ident, by="person")
+
+
+@click.command("sweep")
+@click.option("--watch", is_flag=True, help="Go on until stopped; this is the process that `squall up` supervises.")
+@click.option("--until-idle", is_flag=True, help="With --watch: end once nothing has been open for a minute.")
+@click.option("--every", "every_s", type=float, default=2.0, show_default=True, help="Seconds between two looks.")
+def sweep_command(watch: bool, until_idle: bool, every_s: float) -> int:
+    """Revert every fault whose lease is over."""
+    from chaos_tasks.composition import build
+
+    with build() as squall:
+        if not watch:
+            return _tell(squall.sweeper.sweep(), nothing="no lease is over")
+        stop = _stopper(squall, until_idle)
+        squall.sweeper.watch(every_s=every_s, stop=stop, report=_line)
+    return ExitCode.HELD
+
+
+def _stopper(squall: Squall, until_idle: bool) -> Callable[[], bool]:
+    told: list[bool] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        told.append(True)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    idle_since = [squall.clock.monotonic()]
+
+    def stop() -> bool:
+        if until_idle and squall.ledger.handles(phases=OPEN_PHASES):
+            idle_since[0] = squall.clock.monotonic()
+        idle = squall.clock.monotonic() - idle_since[0] > IDLE_AFTER.total_seconds()
+        return bool(told) or (until_idle and idle)
+
+    return stop
+
+
+def _tell(swept: tuple[Swept, ...], *, nothing: str) -> int:
+    if not swept:
+        click.echo(nothing)
+    for one in swept:
+        _line(one)
+    return ExitCode.HELD if all(one.reverted for one in swept) else ExitCode.UNREVERTED
+
+
+def _line(one: Swept) -> None:
+    mark = "reverted  " if one.reverted else "UNREVERTED"
+    click.echo(f"{mark}  {one.handle_id}  {one.summary}" if one.handle_id else one.summary)
+
+
+@click.command("halt")
+@click.argument("reason")
+def halt_command(reason: str) -> int:
+    """Pull the safety lever: running experiments stop, new ones are refused, everything open is reverted."""
+    from chaos_tasks.composition import build
+    from chaos_tasks.safety import lever
+
+    settings = find_settings()
+    with build(settings=settings) as squall:
+        path = lever.pull(settings.home, reason, squall.clock.now())
+        click.echo(f"lever pulled: {path}")
+        return _tell(squall.sweeper.everything(by="person"), nothing="nothing was open")
+
+
+@click.command("resume")
+def resume_command() -> int:
+    """Release the safety lever."""
+    from chaos_tasks.safety import lever
+
+    click.echo("lever released" if lever.release(find_settings().home) else "the lever was not pulled")
+    return ExitCode.HELD

@@ -1,0 +1,31 @@
+"""A sweeper as a process of its own: it watches while anything is open, and ends by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chaos_tasks.composition import Squall
+
+
+def start(squall: Squall) -> None:
+    """Start `squall sweep --watch --until-idle` in a session of its own, and wait for its first heartbeat."""
+    from chaos_tasks.errors import SetupError
+    from chaos_tasks.safety.guards import SWEEPER
+
+    before = squall.ledger.last_beat(SWEEPER)
+    log = squall.settings.home / "sweeper.log"
+    environment = {**os.environ, "SQUALL_LEDGER_URL": squall.settings.ledger_url}
+    with log.open("ab") as out:
+        command = [sys.executable, "-m", "chaos_tasks.cli", "sweep", "--watch", "--until-idle"]
+        subprocess.Popen(  # noqa: S603  (our own module)
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=environment
+        )
+    deadline = squall.clock.monotonic() + 20
+    while squall.ledger.last_beat(SWEEPER) in (None, before):
+        if squall.clock.monotonic() > deadline:
+            raise SetupError("the sweeper did not start within 20 s", remedy=f"look into {log}")
+        squall.clock.sleep(0.1)
