@@ -60,7 +60,7 @@ def arm(parts: ActParts, handle: Handle, *, lease_s: float) -> HandleState:
             raise IdempotencyConflict(f"{handle.id} is armed already, for something else", remedy="arm under a new id")
         return known
     before = parts.fault.fingerprint(handle.place, parts.context)
-    record = _record(parts, handle, RecordKind.FAULT_ARMED, Armed(handle=handle, before=before))
+    record = _stamped(parts, handle, RecordKind.FAULT_ARMED, Armed(handle=handle, before=before), attempt=1)
     return parts.ledger.arm(handle, record, lease_s=lease_s)
 
 
@@ -72,17 +72,15 @@ def inject(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
     """
     if state.phase is Phase.INJECTED:
         return _recorded_receipt(parts, state.handle, RecordKind.INJECT_APPLIED)
-    if state.phase is Phase.INJECTING:  # an earlier try died half-way: a new epoch keeps it from coming back
-        state = parts.ledger.take_over(state.handle.id, lease_s=parts.context.lease_s)
-    handle = state.handle
-    _move(parts, handle, Phase.INJECTING, {Phase.ARMED, Phase.INJECTING}, RecordKind.INJECT_INTENT, _act(handle, by))
-    receipt = _do_inject(parts, handle, by)
+    one = _begin(parts, state.handle, by, RecordKind.INJECT_INTENT)
+    # INJECTING: an earlier try died half-way, and inject twice within one arming is once
+    _move(one, Phase.INJECTING, {Phase.ARMED, Phase.INJECTING}, RecordKind.INJECT_INTENT)
+    receipt = _do_inject(one)
     try:
-        _check_epoch(parts.ledger, handle, Phase.INJECTING)
-        applied = _act(handle, by, receipt=receipt)
-        _move(parts, handle, Phase.INJECTED, {Phase.INJECTING}, RecordKind.INJECT_APPLIED, applied)
+        _check_epoch(one, Phase.INJECTING)
+        _move(one, Phase.INJECTED, {Phase.INJECTING}, RecordKind.INJECT_APPLIED, receipt=receipt)
     except (Fenced, LedgerError) as error:
-        _undo_own_act(parts, handle, by, error)
+        _undo_own_act(one, error)
         raise
     return receipt
 
@@ -95,15 +93,14 @@ def revert(parts: ActParts, state: HandleState, *, by: str) -> Receipt:
     """
     if state.phase is Phase.REVERTED:
         return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
-    if by not in INSIDERS or state.phase in {Phase.REVERTING, Phase.UNREVERTED}:
+    if by not in INSIDERS:
         state = parts.ledger.take_over(state.handle.id, lease_s=parts.context.lease_s)
         if state.phase is Phase.REVERTED:
             return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
-    handle = state.handle
-    _move(parts, handle, Phase.REVERTING, OPEN_PHASES, RecordKind.REVERT_INTENT, _act(handle, by))
-    receipt, after = _do_revert(parts, handle, by)
-    done = _act(handle, by, receipt=receipt, after=after)
-    _move(parts, handle, Phase.REVERTED, {Phase.REVERTING}, RecordKind.REVERT_VERIFIED, done)
+    one = _begin(parts, state.handle, by, RecordKind.REVERT_INTENT)
+    _move(one, Phase.REVERTING, OPEN_PHASES, RecordKind.REVERT_INTENT)
+    receipt, after = _do_revert(one)
+    _move(one, Phase.REVERTED, {Phase.REVERTING}, RecordKind.REVERT_VERIFIED, receipt=receipt, after=after)
     return receipt
 
 
@@ -118,37 +115,51 @@ def before_fingerprint(parts: ActParts, handle: Handle) -> Fingerprint | None:
     return payload.before if isinstance(payload, Armed) else None
 
 
-def _do_inject(parts: ActParts, handle: Handle, by: str) -> Receipt:
-    params = parts.params(handle)
+@dataclass(frozen=True)
+class _Act:
+    """One physical act: on which handle, by whom, and which try within the epoch."""
+
+    parts: ActParts
+    handle: Handle
+    by: str
+    attempt: int
+
+
+def _begin(parts: ActParts, handle: Handle, by: str, intent: RecordKind) -> _Act:
+    """The try number is in the log: one more than the intents that are there."""
+    earlier = parts.ledger.records(run_id=handle.run_id, kinds=(intent,))
+    return _Act(parts, handle, by, 1 + sum(stored.record.handle_id == handle.id for stored in earlier))
+
+
+def _do_inject(one: _Act) -> Receipt:
+    fault, handle, context = one.parts.fault, one.handle, one.parts.context
+    params = one.parts.params(handle)
     try:
-        receipt = parts.fault.inject(handle, params, parts.context)
-        finding = parts.fault.inspect(handle, params, parts.context)
+        receipt = fault.inject(handle, params, context)
+        finding = fault.inspect(handle, params, context)
     except Exception as error:
-        failed = _act(handle, by, error=_say(error), remedy=_remedy(handle))
-        parts.ledger.append(_record(parts, handle, RecordKind.INJECT_FAILED, failed))
+        one.parts.ledger.append(_record(one, RecordKind.INJECT_FAILED, error=_say(error), remedy=_remedy(handle)))
         raise InjectError(
             f"{handle.kind} stopped part-way on {handle.id}: {_say(error)}",
             handle_id=handle.id,
-            remedy=f"it is still revertible: `squall revert {handle.id}`",
+            remedy=f"it is still revertible: `{_remedy(handle)}`",
         ) from error
-    return receipt.model_copy(
-        update={
-            "effective": receipt.effective and finding is Finding.INJECTED,
-            "evidence": {**receipt.evidence, "finding": finding.value},
-        }
-    )
+    effective = receipt.effective and finding is Finding.INJECTED
+    evidence = {**receipt.evidence, "finding": finding.value}
+    return receipt.model_copy(update={"effective": effective, "evidence": evidence})
 
 
-def _do_revert(parts: ActParts, handle: Handle, by: str) -> tuple[Receipt, Fingerprint]:
+def _do_revert(one: _Act) -> tuple[Receipt, Fingerprint]:
+    parts, handle = one.parts, one.handle
     try:
         receipt = parts.fault.revert(handle, parts.params(handle), parts.context)
         after = parts.fault.fingerprint(handle.place, parts.context)
         doubt = _doubt(parts, handle, receipt, after)
     except Exception as error:
-        _mark_unreverted(parts, handle, by, _say(error))
+        _move_to_unreverted(one, _say(error))
         raise _unreverted(handle, _say(error)) from error
     if doubt:
-        _mark_unreverted(parts, handle, by, doubt, receipt, after)
+        _move_to_unreverted(one, doubt, receipt, after)
         raise _unreverted(handle, doubt)
     return receipt, after
 
@@ -177,16 +188,19 @@ def _doubt_of_healing(parts: ActParts, receipt: Receipt, finding: Finding) -> st
     return f"inspection finds {finding.value} after the revert: {receipt.summary}"
 
 
-def _mark_unreverted(
-    parts: ActParts,
-    handle: Handle,
-    by: str,
-    error: str,
-    receipt: Receipt | None = None,
-    after: Fingerprint | None = None,
+def _move_to_unreverted(
+    one: _Act, error: str, receipt: Receipt | None = None, after: Fingerprint | None = None
 ) -> None:
-    failed = _act(handle, by, receipt=receipt, after=after, error=error, remedy=_remedy(handle))
-    _move(parts, handle, Phase.UNREVERTED, {Phase.REVERTING}, RecordKind.REVERT_FAILED, failed)
+    _move(
+        one,
+        Phase.UNREVERTED,
+        {Phase.REVERTING},
+        RecordKind.REVERT_FAILED,
+        receipt=receipt,
+        after=after,
+        error=error,
+        remedy=_remedy(one.handle),
+    )
 
 
 def _unreverted(handle: Handle, why: str) -> RevertError:
@@ -195,49 +209,65 @@ def _unreverted(handle: Handle, why: str) -> RevertError:
     )
 
 
-def _undo_own_act(parts: ActParts, handle: Handle, by: str, cause: SquallError) -> None:
+def _undo_own_act(one: _Act, cause: SquallError) -> None:
     """A fenced holder must not leave its fault behind: whoever fenced it may have reverted before the act."""
-    undo_unrecorded(parts, handle)
-    failed = _act(handle, by, error=f"undone at once, since {cause.message}")
+    undo_unrecorded(one.parts, one.handle)
     try:
-        parts.ledger.append(_record(parts, handle, RecordKind.INJECT_FAILED, failed))
+        record = _record(one, RecordKind.INJECT_FAILED, error=f"undone at once, since {cause.message}")
+        one.parts.ledger.append(record)
     except LedgerError as error:
         cause.add_note(f"not recorded either: {error.message}")
 
 
-def _check_epoch(ledger: Ledger, handle: Handle, phase: Phase) -> None:
-    current = ledger.handle(handle.id)
-    if current is None or current.handle.epoch != handle.epoch or current.phase is not phase:
-        raise Fenced(f"{handle.id} was taken over while {handle.kind} acted", remedy="leave it to the new holder")
+def _check_epoch(one: _Act, phase: Phase) -> None:
+    current = one.parts.ledger.handle(one.handle.id)
+    if current is None or current.handle.epoch != one.handle.epoch or current.phase is not phase:
+        raise Fenced(
+            f"{one.handle.id} was taken over while {one.handle.kind} acted", remedy="leave it to the new holder"
+        )
 
 
 def _move(
-    parts: ActParts, handle: Handle, to: Phase, expect: Iterable[Phase], kind: RecordKind, act: Act
-) -> None:
-    record = _record(parts, handle, kind, act)
-    lease_s = parts.context.lease_s
-    parts.ledger.transition(handle.id, to=to, expect=expect, epoch=handle.epoch, record=record, lease_s=lease_s)
-
-
-def _act(
-    handle: Handle,
-    by: str,
+    one: _Act,
+    to: Phase,
+    expect: Iterable[Phase],
+    kind: RecordKind,
     *,
     receipt: Receipt | None = None,
     after: Fingerprint | None = None,
     error: str = "",
     remedy: str = "",
-) -> Act:
-    return Act(
-        handle_id=handle.id, epoch=handle.epoch, by=by, receipt=receipt, after=after, error=error, remedy=remedy
+) -> None:
+    record = _record(one, kind, receipt=receipt, after=after, error=error, remedy=remedy)
+    handle, lease_s = one.handle, one.parts.context.lease_s
+    one.parts.ledger.transition(handle.id, to=to, expect=expect, epoch=handle.epoch, record=record, lease_s=lease_s)
+
+
+def _record(
+    one: _Act,
+    kind: RecordKind,
+    *,
+    receipt: Receipt | None = None,
+    after: Fingerprint | None = None,
+    error: str = "",
+    remedy: str = "",
+) -> Record:
+    payload = Act(
+        handle_id=one.handle.id,
+        epoch=one.handle.epoch,
+        by=one.by,
+        receipt=receipt,
+        after=after,
+        error=error,
+        remedy=remedy,
     )
+    return _stamped(one.parts, one.handle, kind, payload, attempt=one.attempt)
 
 
-def _record(parts: ActParts, handle: Handle, kind: RecordKind, payload: Armed | Act) -> Record:
-    """The epoch is the try number: one epoch passes each phase once."""
+def _stamped(parts: ActParts, handle: Handle, kind: RecordKind, payload: Armed | Act, *, attempt: int) -> Record:
     return Record(
         kind=kind,
-        idem_key=f"{handle.run_id}/{kind.value}/{handle.id}/{handle.epoch}",
+        idem_key=f"{handle.run_id}/{kind.value}/{handle.id}/{handle.epoch}.{attempt}",
         occurred_at=parts.context.clock.now(),
         run_id=handle.run_id,
         experiment=parts.experiment,

@@ -13,7 +13,7 @@ from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.ports import Clock
 
-SWEPT_PHASES = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
+ENDING_PHASES = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
 
 
 @dataclass
@@ -35,7 +35,7 @@ class MemoryLedger:
     _log: list[Stored] = field(default_factory=list)
     _by_key: dict[str, Stored] = field(default_factory=dict)
     _handles: dict[str, HandleState] = field(default_factory=dict)
-    _taken_over: set[str] = field(default_factory=set)
+    _fenced: dict[str, str] = field(default_factory=dict)
     _claims: set[tuple[str, int]] = field(default_factory=set)
     _locks: list[_Held] = field(default_factory=list)
     _beats: dict[str, datetime] = field(default_factory=dict)
@@ -125,16 +125,11 @@ class MemoryLedger:
             return self._put(state.handle, to, state.lease_until if lease_s is None else self._lease(lease_s))
 
     def renew(self, run_id: str, *, lease_s: float) -> datetime:
-        """Extend all leases of a run; raises Fenced when one of its handles was swept."""
+        """Extend all leases of a run; raises Fenced since one of its handles was taken over."""
         with self._guard:
             self._require_up()
-            swept = [
-                state.handle.id
-                for state in self.handles(run_id=run_id, phases=SWEPT_PHASES)
-                if state.handle.id in self._taken_over
-            ]
-            if swept:
-                raise Fenced(f"{', '.join(swept)} was taken over", remedy="end the workload and do nothing more")
+            if run_id in self._fenced:
+                raise Fenced(f"{run_id}: {self._fenced[run_id]}", remedy="end its processes and do nothing more")
             until = self._lease(lease_s)
             for state in self.handles(run_id=run_id, phases=OPEN_PHASES):
                 self._put(state.handle, state.phase, until)
@@ -149,7 +144,7 @@ class MemoryLedger:
             state = self._require(handle_id)
             if state.phase is Phase.REVERTED:
                 return state
-            self._taken_over.add(handle_id)
+            self._fenced[state.handle.run_id] = f"its handle {handle_id} was taken over"
             handle = state.handle.model_copy(update={"epoch": state.handle.epoch + 1})
             return self._put(handle, state.phase, self._lease(lease_s))
 
@@ -159,6 +154,9 @@ class MemoryLedger:
             self._require_up()
             if (handle_id, n) in self._claims:
                 return False
+            state = self._handles.get(handle_id)
+            if state is not None and (state.handle.epoch > 1 or state.phase in ENDING_PHASES):
+                raise Fenced(f"firing {n} of {handle_id} may not happen: the handle is {state.phase.value}")
             self.append(record)
             self._claims.add((handle_id, n))
             return True
@@ -169,6 +167,7 @@ class MemoryLedger:
             self._require_up()
             for lock in sorted(locks, key=lambda lock: lock.key):
                 self._refuse_conflict(run_id, lock)
+            self._fenced.pop(run_id, None)
             for lock in locks:
                 self._locks.append(_Held(lock, run_id, self._lease(lease_s)))
 
