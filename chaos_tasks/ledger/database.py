@@ -1,0 +1,169 @@
+"""One database behind two drivers: serialised write transactions, reads that reconnect, errors that say what to do.
+
+A ``Database`` may be used from several threads (they take turns) and after a fork (the child connects anew and
+leaves the parent's connection alone).  SQL is written with ``?`` and without literal percent signs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from chaos_tasks.errors import LedgerError, SetupError, SquallError
+
+BUSY_TIMEOUT_S = 60  # a slow disk and 8 writers have been seen to make one wait 20 s
+Row = tuple[Any, ...]
+T = TypeVar("T")
+
+_inherited: list[object] = []  # connections of a parent process: kept, for closing one would hang up on the parent
+
+
+class Session:
+    """One open transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rows(self, sql: str, *params: object) -> list[Row]:
+        """All rows of a query."""
+        return self._database.run(sql, params)
+
+    def row(self, sql: str, *params: object) -> Row | None:
+        """The first row of a query, or None."""
+        rows = self._database.run(sql, params)
+        return rows[0] if rows else None
+
+    def write(self, sql: str, *params: object) -> None:
+        """Run a statement that returns nothing."""
+        self._database.run(sql, params)
+
+    def now_ms(self) -> int:
+        """The database's clock, milliseconds since 1970 in UTC."""
+        return int(self._database.run(self._database.now_sql, ())[0][0])
+
+
+class Database(ABC):
+    """A connection that is made when it is first needed."""
+
+    now_sql: str
+    blob: str
+    driver_error: type[Exception]
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._pid = os.getpid()
+        self._turn = threading.RLock()
+        self._connection: Any = None
+        self._in_transaction = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A write transaction; one at a time over all processes.  Rolled back when the block raises."""
+        with self._my_turn():
+            if self._in_transaction:
+                raise LedgerError("a ledger transaction was begun within another one")
+            self._retried(self.begin)
+            self._in_transaction = True
+            try:
+                yield Session(self)
+                self.run("COMMIT", ())
+            except BaseException:
+                self._abandon()
+                raise
+            finally:
+                self._in_transaction = False
+
+    def read(self, sql: str, *params: object) -> list[Row]:
+        """Rows of a query outside any transaction; a lost connection is made again once."""
+        with self._my_turn():
+            return self._retried(lambda: self.run(sql, params))
+
+    def now_ms(self) -> int:
+        """The database's clock, milliseconds since 1970 in UTC."""
+        return int(self.read(self.now_sql)[0][0])
+
+    def run(self, sql: str, params: Sequence[object]) -> list[Row]:
+        """Run one statement on the open connection; raises LedgerError or SetupError in the driver's place."""
+        try:
+            if self._connection is None:
+                self._connection = self.connect()
+            return self.execute(self._connection, sql, params)
+        except self.driver_error as error:
+            raise self.explain(error) from error
+
+    def close(self) -> None:
+        """Give back the connection; the next use makes a new one."""
+        with self._my_turn():
+            self._drop()
+
+    @abstractmethod
+    def connect(self) -> Any:
+        """A new connection in autocommit mode."""
+
+    @abstractmethod
+    def execute(self, connection: Any, sql: str, params: Sequence[object]) -> list[Row]:
+        """Run one statement."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begin a transaction and wait for the turn to write."""
+
+    @abstractmethod
+    def lost(self, connection: Any) -> bool:
+        """Whether the connection is gone, so that a new one may help."""
+
+    @abstractmethod
+    def explain(self, error: Exception) -> SquallError:
+        """What a driver's error means and what to do about it."""
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if self._pid != os.getpid():
+            _inherited.append((self._connection, self._turn))
+            self._pid, self._turn = os.getpid(), threading.RLock()
+            self._connection, self._in_transaction = None, False
+        with self._turn:
+            yield
+
+    def _retried(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except SquallError:
+            if self._connection is None or not self.lost(self._connection):
+                raise
+            self._drop()
+            return act()
+
+    def _abandon(self) -> None:
+        """Undo; a connection that cannot even do that is not used again."""
+        try:
+            self.run("ROLLBACK", ())
+        except SquallError:
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(self.driver_error):
+                connection.close()
+
+
+def open_database(url: str) -> Database:
+    """A database by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@/db?host=/socket/dir`."""
+    scheme = url.partition("://")[0].partition("+")[0]
+    if scheme == "sqlite":
+        from chaos_tasks.ledger.sqlite import SqliteDatabase
+
+        return SqliteDatabase(url)
+    if scheme in ("postgresql", "postgres"):
+        from chaos_tasks.ledger.postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
+    raise SetupError(
+        f"the ledger URL begins with {url.partition(':')[0]!r}, which is no database that Squall knows",
+        remedy="write sqlite:///squall.db or postgresql://user@host/database",
+    )

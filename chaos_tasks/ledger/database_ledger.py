@@ -1,0 +1,175 @@
+"""The Ledger port on a database: each call is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from chaos_tasks.errors import LedgerError
+from chaos_tasks.ledger import handles, lock_table, merkle, schema, store
+from chaos_tasks.ledger.database import Database
+from chaos_tasks.model.handle import Handle, HandleState, Phase
+from chaos_tasks.model.plan import Lock
+from chaos_tasks.model.record import Record, RecordKind, Stored
+
+
+class DatabaseLedger:
+    """Implements ``chaos_tasks.ports.Ledger``; may be shared by threads and used after a fork."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        schema.create(database)
+
+    # reading
+
+    def now(self) -> datetime:
+        """The database's clock, to the millisecond."""
+        return _moment(self._database.now_ms())
+
+    def records(
+        self,
+        *,
+        run_id: str | None = None,
+        kinds: Sequence[RecordKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after_seq: int = -1,
+    ) -> Iterator[Stored]:
+        """Records in log order, with ``since <= occurred_at < until``; raises LedgerError at an unreadable row."""
+        return store.records(self._database, run_id=run_id, kinds=kinds, since=since, until=until, after_seq=after_seq)
+
+    def handles(
+        self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False
+    ) -> list[HandleState]:
+        """Handles, oldest first; ``expired`` keeps open ones whose lease is over."""
+        return handles.find(self._database, run_id=run_id, phases=phases, expired=expired)
+
+    def handle(self, handle_id: str) -> HandleState | None:
+        """One handle, or None."""
+        return handles.get(self._database, handle_id)
+
+    def last_beat(self, name: str) -> datetime | None:
+        """When the named watcher last said that it is alive."""
+        rows = self._database.read("SELECT at FROM squall_beat WHERE name = ?", name)
+        return _moment(rows[0][0]) if rows else None
+
+    def head(self) -> store.Head:
+        """Size and root of the log: what a checkpoint signs."""
+        return store.head(self._database)
+
+    def raw_rows(self) -> Iterator[store.RawRow]:
+        """Every row of the log as the database has it, for verification."""
+        return store.raw_rows(self._database)
+
+    def size(self) -> int:
+        """Number of records, whether or not the head can be read."""
+        return int(self._database.read("SELECT COALESCE(MAX(seq) + 1, 0) FROM squall_record")[0][0])
+
+    def phases(self) -> dict[str, Phase]:
+        """Phase of every handle; one whose phase is garbled counts as unreverted."""
+        known = {phase.value: phase for phase in Phase}
+        rows = self._database.read("SELECT id, phase FROM squall_handle")
+        return {row[0]: known.get(row[1], Phase.UNREVERTED) for row in rows}
+
+    def wrong_subtrees(self) -> Iterator[tuple[int, int]]:
+        """Level and index of stored inner nodes that are not the hash of their children."""
+        return store.wrong_subtrees(self._database)
+
+    def locked_runs(self) -> frozenset[str]:
+        """Runs that hold a lock under a lease that is not over."""
+        rows = self._database.read(
+            "SELECT DISTINCT run_id FROM squall_lock WHERE lease_until > ?", self._database.now_ms()
+        )
+        return frozenset(row[0] for row in rows)
+
+    def inclusion_proof(self, seq: int, size: int) -> tuple[bytes, ...]:
+        """Path from record ``seq`` to the root of the first ``size`` records."""
+        return merkle.inclusion_proof(partial(store.subtree, self._database), seq, size)
+
+    def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Proof that the first ``old`` records are a prefix of the first ``new``."""
+        return merkle.consistency_proof(partial(store.subtree, self._database), old, new)
+
+    # writing
+
+    def append(self, record: Record) -> Stored:
+        """Write once per idempotency key; see docs/adr/0003-ledger-records.md for what counts as the same content."""
+        with self._database.transaction() as session:
+            return store.append(session, record)
+
+    def arm(self, handle: Handle, record: Record, *, lease_s: float) -> HandleState:
+        """Register a handle with its record and lease."""
+        with self._database.transaction() as session:
+            return handles.arm(session, handle, record, lease_ms=_ms(lease_s))
+
+    def transition(
+        self,
+        handle_id: str,
+        *,
+        to: Phase,
+        expect: Iterable[Phase],
+        epoch: int,
+        record: Record,
+        lease_s: float | None = None,
+    ) -> HandleState:
+        """Move a handle and write its record; raises Fenced when the phase is not expected or the epoch not current."""
+        lease_ms = None if lease_s is None else _ms(lease_s)
+        with self._database.transaction() as session:
+            return handles.transition(
+                session, handle_id, to=to, expect=frozenset(expect), epoch=epoch, record=record, lease_ms=lease_ms
+            )
+
+    def renew(self, run_id: str, *, lease_s: float) -> datetime:
+        """Extend the lease of all open handles and locks of a run.
+
+        Raises Fenced when one of its handles was taken over or one of its locks went to another run; stays so, even
+        after the handle is reverted, until the run takes its locks again.
+        """
+        with self._database.transaction() as session:
+            return handles.renew(session, run_id, lease_ms=_ms(lease_s))
+
+    def take_over(self, handle_id: str, *, lease_s: float) -> HandleState:
+        """Raise the handle's epoch (fencing its run) and lease it to the caller; a reverted one stays as it is."""
+        with self._database.transaction() as session:
+            return handles.take_over(session, handle_id, lease_ms=_ms(lease_s))
+
+    def claim(self, handle_id: str, n: int, record: Record) -> bool:
+        """Claim firing ``n``, once over all processes; raises Fenced when the handle is no longer the run's own."""
+        with self._database.transaction() as session:
+            return handles.claim(session, handle_id, n, record)
+
+    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float) -> None:
+        """Take all locks or none; raises TargetBusy naming the holder."""
+        lease_ms = _ms(lease_s)
+        with self._database.transaction() as session:
+            now = session.now_ms()
+            lock_table.acquire(session, run_id, locks, until_ms=now + lease_ms, now_ms=now)
+
+    def release(self, run_id: str) -> None:
+        """Give back all locks of a run; its open handles still block their places."""
+        with self._database.transaction() as session:
+            lock_table.release(session, run_id)
+
+    def beat(self, name: str) -> None:
+        """Say that the named watcher is alive."""
+        with self._database.transaction() as session:
+            session.write(
+                "INSERT INTO squall_beat (name, at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at",
+                *(name, session.now_ms()),
+            )
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._database.close()
+
+
+def _ms(lease_s: float) -> int:
+    """A lease in milliseconds; raises LedgerError unless it is a finite, non-negative number of seconds."""
+    if not 0 <= lease_s <= 366 * 86_400:
+        raise LedgerError(f"a lease of {lease_s} s is not between 0 and 366 days")
+    return round(lease_s * 1000)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

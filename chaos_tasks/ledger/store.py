@@ -1,0 +1,172 @@
+"""The log itself: append a record, read records and subtrees back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from chaos_tasks.errors import IdempotencyConflict, LedgerError
+from chaos_tasks.ledger import header, merkle
+from chaos_tasks.ledger.database import Database, Row, Session
+from chaos_tasks.ledger.header import Entry
+from chaos_tasks.model.record import Record, RecordKind, Stored
+
+PAGE = 500
+
+
+class Head(NamedTuple):
+    """Size and root of the log: what a checkpoint signs."""
+
+    size: int
+    root: bytes
+
+
+class RawRow(NamedTuple):
+    """A row as the database has it, trusted in nothing."""
+
+    seq: int
+    idem_key: str
+    run_id: str
+    kind: str
+    occurred_at: str
+    leaf: bytes
+    entry: Entry
+
+
+def append(session: Session, record: Record) -> Stored:
+    """Write a record once, in the caller's transaction; raises IdempotencyConflict for its key with other content."""
+    known = session.row("SELECT seq, header, salt, payload FROM squall_record WHERE idem_key = ?", record.idem_key)
+    if known is not None:
+        return _same_or_conflict(record, known)
+    entry = header.encode(record)
+    size, frontier = _head_row(session.row("SELECT size, frontier FROM squall_head WHERE id = 1"))
+    leaf = merkle.leaf_hash(entry.header)
+    frontier, completed = merkle.push(frontier, size, leaf)
+    session.write(
+        "INSERT INTO squall_record (seq, idem_key, run_id, kind, occurred_at, leaf_hash, header, salt, payload) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        *(size, record.idem_key, record.run_id, record.kind.value, header.format_time(record.occurred_at)),
+        *(leaf, entry.header, entry.salt, entry.payload),
+    )
+    for level, index, value in completed:
+        session.write("INSERT INTO squall_node (level, idx, hash) VALUES (?, ?, ?)", level, index, value)
+    session.write("UPDATE squall_head SET size = ?, frontier = ? WHERE id = 1", size + 1, b"".join(frontier))
+    return header.decode(size, entry)
+
+
+def head(database: Database) -> Head:
+    """The log's size and root now."""
+    rows = database.read("SELECT size, frontier FROM squall_head WHERE id = 1")
+    size, frontier = _head_row(rows[0] if rows else None)
+    return Head(size, merkle.root_of(frontier))
+
+
+def raw_rows(
+    database: Database, *, where: str = "", params: Sequence[object] = (), after_seq: int = -1
+) -> Iterator[RawRow]:
+    """Rows in log order, a page at a time, so that no cursor stays open between them."""
+    condition = f"seq > ? AND ({where})" if where else "seq > ?"
+    while True:
+        rows = database.read(
+            "SELECT seq, idem_key, run_id, kind, occurred_at, leaf_hash, header, salt, payload FROM squall_record "
+            f"WHERE {condition} ORDER BY seq LIMIT {PAGE}",
+            after_seq,
+            *params,
+        )
+        yield from (_raw(row) for row in rows)
+        if len(rows) < PAGE:
+            return
+        after_seq = int(rows[-1][0])
+
+
+def records(
+    database: Database,
+    *,
+    run_id: str | None,
+    kinds: Sequence[RecordKind],
+    since: datetime | None,
+    until: datetime | None,
+    after_seq: int,
+) -> Iterator[Stored]:
+    """Records in log order; ``since`` is included, ``until`` is not."""
+    conditions: list[str] = []
+    params: list[object] = []
+    if run_id is not None:
+        conditions.append("run_id = ?")
+        params.append(run_id)
+    if kinds:
+        conditions.append(f"kind IN ({', '.join('?' * len(kinds))})")
+        params.extend(kind.value for kind in kinds)
+    for bound, sign in ((since, ">="), (until, "<")):
+        if bound is not None:
+            conditions.append(f"occurred_at {sign} ?")
+            params.append(header.format_time(bound))
+    for row in raw_rows(database, where=" AND ".join(conditions), params=params, after_seq=after_seq):
+        yield header.decode(row.seq, row.entry)
+
+
+def subtree(database: Database, level: int, index: int) -> bytes:
+    """Hash of a complete subtree, for proofs."""
+    if level == 0:
+        rows = database.read("SELECT leaf_hash FROM squall_record WHERE seq = ?", index)
+    else:
+        rows = database.read("SELECT hash FROM squall_node WHERE level = ? AND idx = ?", level, index)
+    if not rows:
+        raise LedgerError(
+            f"the ledger lacks the hash of subtree {index} at level {level}", remedy="run `squall audit verify`"
+        )
+    return bytes(rows[0][0])
+
+
+def wrong_subtrees(database: Database) -> Iterator[tuple[int, int]]:
+    """Level and index of inner nodes that are missing or are not the hash of their two children."""
+    below = {row.seq: row.leaf for row in raw_rows(database)}
+    size, level = len(below), 1
+    while size >> level:
+        rows = database.read("SELECT idx, hash FROM squall_node WHERE level = ? AND idx < ?", level, size >> level)
+        here = {int(index): _bytes(value) for index, value in rows}
+        for index in range(size >> level):
+            left, right = below.get(2 * index), below.get(2 * index + 1)
+            if left is None or right is None or merkle.node_hash(left, right) != here.get(index):
+                yield level, index
+        below, level = here, level + 1
+
+
+def _same_or_conflict(record: Record, known: Row) -> Stored:
+    seq, entry = int(known[0]), _entry(known[1], known[2], known[3])
+    if not header.same_content(record, entry, seq):
+        raise IdempotencyConflict(
+            f"record {seq} already has the key {record.idem_key!r}, with other content",
+            remedy="give a repeated physical act its try number in the key; read a decision before taking it again",
+        )
+    return header.decode(seq, entry)
+
+
+def _head_row(row: Row | None) -> tuple[int, tuple[bytes, ...]]:
+    width = merkle.HASH_BYTES
+    if row is not None:
+        size, edge = int(row[0]), bytes(row[1])
+        if len(edge) == size.bit_count() * width:
+            return size, tuple(edge[at : at + width] for at in range(0, len(edge), width))
+    raise LedgerError(
+        "the head of the ledger is missing or damaged", remedy="run `squall audit verify`; restore a backup"
+    )
+
+
+def _raw(row: Row) -> RawRow:
+    seq, idem_key, run_id, kind, occurred_at, leaf, *entry = row
+    return RawRow(int(seq), str(idem_key), str(run_id), str(kind), str(occurred_at), _bytes(leaf), _entry(*entry))
+
+
+def _entry(raw_header: object, salt: object, payload: object) -> Entry:
+    return Entry(
+        header=_bytes(raw_header),
+        salt=None if salt is None else _bytes(salt),
+        payload=None if payload is None else _bytes(payload),
+    )
+
+
+def _bytes(value: object) -> bytes:
+    """SQLite keeps whatever type was written: text in a bytes column is garbage to report, not to trip over."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")

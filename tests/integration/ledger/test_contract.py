@@ -1,0 +1,211 @@
+"""What every ledger promises, on SQLite, on PostgreSQL and in memory."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, TargetBusy
+from chaos_tasks.ledger import open_ledger
+from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.plan import Lock
+from chaos_tasks.model.record import RecordKind
+from chaos_tasks.ports import Ledger
+from tests.ledger_samples import NOON, act, armed, handle, note
+
+LONG_S = 300.0
+
+
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """The same promises on each of them."""
+    opened: Ledger
+    if request.param == "memory":
+        try:
+            opened = importlib.import_module("chaos_tasks.testing.memory_ledger").MemoryLedger()
+        except (ImportError, AttributeError):
+            pytest.skip("the in-memory ledger is not there yet")
+    else:
+        url = f"sqlite:///{tmp_path}/l.db" if request.param == "sqlite" else request.getfixturevalue("pg_dsn")
+        opened = open_ledger(url)
+    yield opened
+    opened.close()
+
+
+def exclusive(*keys: str) -> tuple[Lock, ...]:
+    return tuple(Lock(key=key, exclusive=True) for key in keys)
+
+
+def shared(*keys: str) -> tuple[Lock, ...]:
+    return tuple(Lock(key=key, exclusive=False) for key in keys)
+
+
+def test_records_come_back_in_order_and_by_query(ledger: Ledger) -> None:
+    for n in range(6):
+        kind = RecordKind.STOP_TRIGGERED if n % 2 else RecordKind.RUN_PUBLISHED
+        ledger.append(note(f"k{n}", run_id=f"run-{n % 3}", kind=kind, occurred_at=NOON + timedelta(hours=n)))
+    assert [stored.record.idem_key for stored in ledger.records()] == [f"k{n}" for n in range(6)]
+    assert [stored.seq for stored in ledger.records(run_id="run-1")] == [1, 4]
+    assert [stored.seq for stored in ledger.records(kinds=(RecordKind.STOP_TRIGGERED,), after_seq=1)] == [3, 5]
+    window = ledger.records(since=NOON + timedelta(hours=1), until=NOON + timedelta(hours=3))
+    assert [stored.seq for stored in window] == [1, 2]
+
+
+def test_the_same_record_is_written_once(ledger: Ledger) -> None:
+    first = ledger.append(note("k"))
+    assert ledger.append(note("k")).seq == first.seq
+    assert len(list(ledger.records())) == 1
+
+
+def test_the_same_key_with_other_content_is_refused(ledger: Ledger) -> None:
+    ledger.append(note("k"))
+    with pytest.raises(IdempotencyConflict):
+        ledger.append(note("k", text="something else"))
+    assert len(list(ledger.records())) == 1
+
+
+def test_arming_twice_is_arming_once(ledger: Ledger) -> None:
+    first = ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    again = ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    assert (first.phase, again.phase) == (Phase.ARMED, Phase.ARMED)
+    assert len(list(ledger.records())) == 1
+    assert ledger.handle("h1") == again
+    assert ledger.handle("h2") is None
+
+
+def test_a_transition_moves_the_handle_and_writes_its_record(ledger: Ledger) -> None:
+    ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    record = act(handle(), RecordKind.INJECT_INTENT)
+    state = ledger.transition("h1", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=record)
+    assert state.phase is Phase.INJECTING
+    assert [stored.record.kind for stored in ledger.records()] == [RecordKind.FAULT_ARMED, RecordKind.INJECT_INTENT]
+
+
+def test_a_refused_transition_writes_nothing(ledger: Ledger) -> None:
+    ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    record = act(handle(), RecordKind.INJECT_APPLIED)
+    with pytest.raises(Fenced):
+        ledger.transition("h1", to=Phase.INJECTED, expect=[Phase.INJECTING], epoch=1, record=record)
+    with pytest.raises(Fenced):
+        ledger.transition("h1", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=2, record=record)
+    assert [stored.record.kind for stored in ledger.records()] == [RecordKind.FAULT_ARMED]
+    state = ledger.handle("h1")
+    assert state is not None
+    assert state.phase is Phase.ARMED
+
+
+def test_taking_over_fences_whoever_held_the_handle(ledger: Ledger) -> None:
+    ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    assert ledger.take_over("h1", lease_s=LONG_S).handle.epoch == 2
+    with pytest.raises(Fenced):
+        ledger.transition(
+            "h1", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=act(handle(), RecordKind.INJECT_INTENT)
+        )
+    with pytest.raises(Fenced):
+        ledger.renew("run-1", lease_s=LONG_S)
+
+
+def test_renewing_extends_every_open_handle_of_the_run(ledger: Ledger) -> None:
+    ledger.arm(handle("a"), armed(handle("a")), lease_s=0)
+    ledger.arm(handle("b", run_id="run-2"), armed(handle("b", run_id="run-2")), lease_s=0)
+    assert [state.handle.id for state in ledger.handles(expired=True)] == ["a", "b"]
+    until = ledger.renew("run-1", lease_s=LONG_S)
+    assert until > ledger.now()
+    assert [state.handle.id for state in ledger.handles(expired=True)] == ["b"]
+
+
+def test_handles_by_run_and_phase(ledger: Ledger) -> None:
+    for name, run_id in (("a", "run-1"), ("b", "run-1"), ("c", "run-2")):
+        one = handle(name, run_id=run_id)
+        ledger.arm(one, armed(one), lease_s=LONG_S)
+    intent = act(handle("b"), RecordKind.INJECT_INTENT)
+    ledger.transition("b", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=intent)
+    assert [state.handle.id for state in ledger.handles()] == ["a", "b", "c"]
+    assert [state.handle.id for state in ledger.handles(run_id="run-1", phases=[Phase.ARMED])] == ["a"]
+    assert ledger.handles(expired=True) == []
+
+
+def test_a_firing_is_claimed_once(ledger: Ledger) -> None:
+    ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    record = note("claim/0", kind=RecordKind.TRIGGER_CLAIMED, handle_id="h1")
+    assert ledger.claim("h1", 0, record)
+    assert not ledger.claim("h1", 0, record)
+    assert ledger.claim("h1", 1, note("claim/1", kind=RecordKind.TRIGGER_CLAIMED, handle_id="h1"))
+    assert len(list(ledger.records(kinds=(RecordKind.TRIGGER_CLAIMED,)))) == 2
+
+
+@pytest.mark.parametrize("other", ["s3://b", "s3://b/p", "s3://b/p/q"])
+def test_an_exclusive_key_conflicts_above_and_below(ledger: Ledger, other: str) -> None:
+    ledger.acquire("run-1", exclusive("s3://b/p"), lease_s=LONG_S)
+    with pytest.raises(TargetBusy, match="run-1"):
+        ledger.acquire("run-2", shared(other), lease_s=LONG_S)
+    with pytest.raises(TargetBusy, match="run-1"):
+        ledger.acquire("run-2", exclusive(other), lease_s=LONG_S)
+
+
+@pytest.mark.parametrize("other", ["s3://b/pq", "s3://c", "s3://b/q"])
+def test_neighbours_do_not_conflict(ledger: Ledger, other: str) -> None:
+    ledger.acquire("run-1", exclusive("s3://b/p"), lease_s=LONG_S)
+    ledger.acquire("run-2", exclusive(other), lease_s=LONG_S)
+
+
+def test_readers_share_and_keep_writers_out(ledger: Ledger) -> None:
+    ledger.acquire("run-1", shared("s3://b/p"), lease_s=LONG_S)
+    ledger.acquire("run-2", shared("s3://b/p"), lease_s=LONG_S)
+    with pytest.raises(TargetBusy):
+        ledger.acquire("run-3", exclusive("s3://b"), lease_s=LONG_S)
+
+
+def test_all_locks_or_none(ledger: Ledger) -> None:
+    ledger.acquire("run-1", exclusive("b"), lease_s=LONG_S)
+    with pytest.raises(TargetBusy):
+        ledger.acquire("run-2", exclusive("a", "b"), lease_s=LONG_S)
+    ledger.acquire("run-3", exclusive("a"), lease_s=LONG_S)
+
+
+def test_a_run_may_take_its_own_locks_again(ledger: Ledger) -> None:
+    ledger.acquire("run-1", exclusive("a"), lease_s=LONG_S)
+    ledger.acquire("run-1", (*exclusive("a"), *shared("a/b")), lease_s=LONG_S)
+    with pytest.raises(TargetBusy):
+        ledger.acquire("run-2", shared("a/b"), lease_s=LONG_S)
+
+
+def test_released_locks_are_free(ledger: Ledger) -> None:
+    ledger.acquire("run-1", exclusive("a"), lease_s=LONG_S)
+    ledger.release("run-1")
+    ledger.acquire("run-2", exclusive("a"), lease_s=LONG_S)
+
+
+def test_a_dead_run_loses_its_locks_but_not_over_an_open_handle(ledger: Ledger) -> None:
+    ledger.acquire("run-1", exclusive("a"), lease_s=0)
+    ledger.acquire("run-2", exclusive("a"), lease_s=0)
+    one = handle("h", run_id="run-2", principal="someone")
+    ledger.arm(one, armed(one), lease_s=0)
+    with pytest.raises(TargetBusy, match="run-2"):
+        ledger.acquire("run-3", exclusive("a"), lease_s=LONG_S)
+
+
+def test_watchers_beat(ledger: Ledger) -> None:
+    assert ledger.last_beat("sweeper") is None
+    before = ledger.now()
+    ledger.beat("sweeper")
+    ledger.beat("sweeper")
+    beat = ledger.last_beat("sweeper")
+    assert beat is not None
+    assert before <= beat <= ledger.now()
+
+
+def test_times_are_utc_and_near_ours(ledger: Ledger) -> None:
+    now = ledger.now()
+    assert now.tzinfo is UTC
+    if type(ledger).__name__ == "DatabaseLedger":
+        assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_an_unknown_handle_is_named(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="nobody"):
+        ledger.take_over("nobody", lease_s=1)
