@@ -14,22 +14,22 @@ from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertError, SquallError, UnknownKind
 
 COMMANDS = {
-    "audit": "evidence",
-    "doctor": "stack",
-    "down": "stack",
-    "faults": "files",
-    "halt": "safety",
-    "night": "night",
-    "probes": "files",
-    "report": "evidence",
-    "resume": "safety",
-    "revert": "safety",
-    "run": "run",
-    "schema": "files",
-    "status": "stack",
-    "sweep": "safety",
-    "up": "stack",
-    "validate": "files",
+    "audit": ("evidence", "Check the ledger."),
+    "doctor": ("doctor", "Check this installation and the targets."),
+    "down": ("stack", "Revert what is in, then stop everything that `up` started."),
+    "faults": ("files", "List the registered faults."),
+    "halt": ("safety", "Pull the safety lever: stop and revert everything."),
+    "night": ("night", "Run one night of experiments on Airflow."),
+    "probes": ("files", "List the registered probes."),
+    "report": ("evidence", "Write the report of a night, a run or a period."),
+    "resume": ("safety", "Release the safety lever."),
+    "revert": ("safety", "Revert one handle, one run, or everything."),
+    "run": ("run", "Run one experiment, without Airflow."),
+    "schema": ("files", "Print or write the JSON Schemas."),
+    "status": ("stack", "Show what runs and what is open."),
+    "sweep": ("safety", "Revert every fault whose lease is over."),
+    "up": ("stack", "Start the embedded servers and Airflow."),
+    "validate": ("files", "Check experiment and target files."),
 }
 
 
@@ -44,9 +44,14 @@ class LazyGroup(click.Group):
         """One command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"chaos_tasks.cli.{COMMANDS[cmd_name]}")
+        module = import_module(f"chaos_tasks.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(COMMANDS.items())])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

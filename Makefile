@@ -1,0 +1,65 @@
+# Squall.  `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status nightly test check static format unit integration system lock schemas screenshots clean
+
+help: ## Show this list
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | column -ts "$$(printf '\t')"
+
+setup: ## Set up the virtual environment from the lock (once; then it is a matter of milliseconds)
+	@$(PYTHON) scripts/setup.py
+
+up: setup ## Start the embedded servers, Airflow and MLflow, and leave them running
+	@$(BIN)/squall up
+
+down: ## Revert what is still in, then stop everything
+	@$(BIN)/squall down
+
+status: setup ## Show what runs and what is open
+	@$(BIN)/squall status
+
+nightly: setup ## Run one night of chaos on the reference pipeline, and show its first screen
+	@$(BIN)/squall night
+
+test: setup ## All tests: unit, conformance, integration (real servers), system (real Airflow)
+	@$(PYTEST) tests
+
+check: setup static unit ## Format, lint, types, import contracts, unit and conformance tests
+
+static:
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/squall schema --check --out schemas
+
+format: setup ## Format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+unit: setup
+	@$(PYTEST) tests/unit tests/conformance -q
+
+integration: setup ## Tests against the real embedded servers
+	@$(PYTEST) tests/integration
+
+system: setup ## Tests under the real scheduler
+	@$(PYTEST) tests/system
+
+bench-%: setup ## Measure one thing: bench-nightly, bench-parse, bench-ledger, bench-faults, bench-stream
+	@$(BIN)/python -m benchmarks.$*
+
+lock: setup ## Resolve the dependencies again
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra lab --extra dev \
+	  -c requirements/constraints.txt --python-version 3.11 --universal --generate-hashes -o requirements/lock.txt
+	@echo 'uv==0.13.9' | UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q - --python-version 3.11 \
+	  --universal --generate-hashes -o requirements/bootstrap.txt
+
+schemas: setup ## Generate the JSON Schemas of experiment and target files
+	@$(BIN)/squall schema --out schemas
+
+clean: down ## Stop everything and delete the embedded servers' data
+	@rm -rf .squall
