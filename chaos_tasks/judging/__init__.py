@@ -1,0 +1,1 @@
+"""Observations and tolerances to a verdict; no input or output."""

@@ -1,0 +1,177 @@
+"""The verdict of one run: exactly one outcome and one response for any evidence, and it never raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from chaos_tasks.judging import wording
+from chaos_tasks.judging.evidence import Evidence, gather
+from chaos_tasks.judging.facts import RunFacts
+from chaos_tasks.judging.paired import judge_paired
+from chaos_tasks.judging.per_trial import judge_per_trial
+from chaos_tasks.judging.response import Reaction, react
+from chaos_tasks.judging.validity import Doubt, doubts
+from chaos_tasks.model.experiment import Check, KnownFinding, NonInferiority
+from chaos_tasks.model.handle import OPEN_PHASES, HandleState
+from chaos_tasks.model.plan import Plan
+from chaos_tasks.model.trial import Observation, Trial, TrialStatus
+from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Reason, Response, Verdict
+
+
+def judge(
+    plan: Plan,
+    trials: Sequence[Trial],
+    observations: Sequence[Observation],
+    handles: Sequence[HandleState],
+    facts: RunFacts,
+    now: datetime,
+) -> Verdict:
+    """The verdict.  Same arguments, same verdict."""
+    evidence = gather(trials, observations)
+    checks = tuple(judge_check(check, evidence, plan) for check in plan.experiment.steady_state)
+    doubted = doubts(plan, evidence, facts)
+    opened = [state for state in handles if state.phase in OPEN_PHASES]
+    outcome = _outcome(opened, trials, facts, doubted, checks)
+    proved = not any(doubt.reason in (Reason.NO_RECEIPT, Reason.TRIGGER_NOT_FIRED) for doubt in doubted)
+    reaction = react(plan, evidence, facts, checks) if proved else Reaction(Response.UNKNOWN)
+    return Verdict(
+        run_id=plan.run_id,
+        experiment=plan.experiment.name,
+        outcome=outcome,
+        response=reaction.response,
+        checks=checks,
+        reasons=_reasons(outcome, facts, doubted, checks),
+        sentence=_sentence(outcome, opened, facts, doubted, checks, reaction),
+        known_finding=_known(plan.experiment.known_finding, outcome, now),
+        noticed_by=reaction.noticed_by,
+        detect_s=reaction.detect_s,
+        recover_s=reaction.recover_s,
+        lost_steps=sum(trial.lost_steps for trial in trials),
+        trials=len(trials),
+        trials_wall_s=sum(trial.wall_s for trial in trials if not trial.reused_from),
+        decided_at=now,
+    )
+
+
+def judge_check(check: Check, evidence: Evidence, plan: Plan) -> CheckResult:
+    """The three-valued answer of one check."""
+    alpha = plan.experiment.analysis.alpha
+    if isinstance(check.tolerance, NonInferiority):
+        return judge_paired(check, check.tolerance, evidence, alpha=alpha)
+    return judge_per_trial(check, check.tolerance, evidence, alpha=alpha)
+
+
+def is_decided(plan: Plan, trials: Sequence[Trial], observations: Sequence[Observation], facts: RunFacts) -> bool:
+    """Whether no further trial can change the outcome, so that the rest of the seeds need not be spent.
+
+    True once a control failed, the fault is not proved, or a per-trial check failed.  An interval is never looked at
+    early: Student's is valid at the planned number of trainings only.
+    """
+    evidence = gather(trials, observations)
+    if any(doubt.fatal for doubt in doubts(plan, evidence, facts)):
+        return True
+    asked = [check for check in plan.experiment.steady_state if not isinstance(check.tolerance, NonInferiority)]
+    return any(judge_check(check, evidence, plan).state is CheckState.FAILED for check in asked)
+
+
+def _outcome(
+    opened: Sequence[HandleState],
+    trials: Sequence[Trial],
+    facts: RunFacts,
+    doubted: Sequence[Doubt],
+    checks: Sequence[CheckResult],
+) -> Outcome:
+    """The first that applies."""
+    states = {check.state for check in checks}
+    if opened:
+        return Outcome.UNREVERTED
+    if facts.stops or any(trial.status is TrialStatus.ABORTED for trial in trials):
+        return Outcome.ABORTED
+    if any(doubt.fatal for doubt in doubted):
+        return Outcome.INCONCLUSIVE
+    if CheckState.FAILED in states:
+        return Outcome.DEVIATED
+    if doubted or CheckState.UNKNOWN in states:
+        return Outcome.INCONCLUSIVE
+    return Outcome.HELD
+
+
+def _reasons(
+    outcome: Outcome, facts: RunFacts, doubted: Sequence[Doubt], checks: Sequence[CheckResult]
+) -> tuple[Reason, ...]:
+    """Why that outcome, each reason once, the gravest first."""
+    by_state = {state: [check.reason for check in checks if check.state is state] for state in CheckState}
+    match outcome:
+        case Outcome.UNREVERTED:
+            found = [Reason.REVERT_FAILED]
+        case Outcome.ABORTED:
+            found = [stop.reason for stop in facts.stops] or [Reason.INTERNAL_ERROR]
+        case Outcome.INCONCLUSIVE:
+            found = [doubt.reason for doubt in doubted] + by_state[CheckState.UNKNOWN]
+        case Outcome.DEVIATED:
+            found = by_state[CheckState.FAILED]
+        case Outcome.HELD:
+            found = by_state[CheckState.PASSED]
+    return tuple(dict.fromkeys(found))
+
+
+def _known(finding: KnownFinding | None, outcome: Outcome, now: datetime) -> KnownFinding | None:
+    """The accepted finding, up to and including its last day (UTC)."""
+    if finding is None or outcome is not Outcome.DEVIATED or now.date() > finding.expires:
+        return None
+    return finding
+
+
+def _sentence(
+    outcome: Outcome,
+    opened: Sequence[HandleState],
+    facts: RunFacts,
+    doubted: Sequence[Doubt],
+    checks: Sequence[CheckResult],
+    reaction: Reaction,
+) -> str:
+    match outcome:
+        case Outcome.UNREVERTED:
+            ids = ", ".join(state.handle.id for state in opened)
+            return f"{ids} is {opened[0].phase.value}, not reverted: run `squall revert {opened[0].handle.id}`."
+        case Outcome.ABORTED:
+            cause = facts.stops[0].text if facts.stops else "a trial was stopped, and the log does not say by whom"
+            return f"Stopped: {wording.one_line(cause)}."
+        case Outcome.DEVIATED:
+            failed = _worst_first(check for check in checks if check.state is CheckState.FAILED)
+            more = f" {len(failed) - 1} more of {len(checks)} checks failed." if len(failed) > 1 else ""
+            return f"{_joined(failed[0].sentence, _noticed(reaction))}{more}"
+        case Outcome.INCONCLUSIVE:
+            unknown = [check.sentence for check in checks if check.state is CheckState.UNKNOWN]
+            return doubted[0].text if doubted else unknown[0]
+    return _held(checks, reaction)
+
+
+def _held(checks: Sequence[CheckResult], reaction: Reaction) -> str:
+    """The check nearest to its margin speaks for all."""
+    nearest = _worst_first(checks)[0]
+    return _joined(nearest.sentence, _noticed(reaction) if reaction.response is not Response.MASKED else "")
+
+
+def _worst_first(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """By how much of the margin is used up; checks without a margin last, in the order of the file."""
+    return sorted(checks, key=lambda check: -(check.high or 0) / check.margin if check.margin else 1.0)
+
+
+def _joined(sentence: str, clause: str) -> str:
+    return f"{sentence.rstrip('.')} {clause}" if clause else sentence
+
+
+def _noticed(reaction: Reaction) -> str:
+    """'and nothing noticed.', 'and gate noticed after 0.4 s.'"""
+    if reaction.response is Response.UNKNOWN:
+        return ""
+    if not reaction.noticed:
+        came_back = reaction.response is Response.RECOVERED and reaction.recover_s is not None
+        if came_back and reaction.recover_s is not None:
+            return f"and the run came back after {wording.seconds(reaction.recover_s)}."
+        return "and nothing noticed."
+    after = f" after {wording.seconds(reaction.detect_s)}" if reaction.detect_s is not None else ""
+    share = "" if reaction.noticed == reaction.trials else f", in {reaction.noticed} of {reaction.trials} trials only"
+    return f"and {reaction.noticed_by} noticed{after}{share}."
