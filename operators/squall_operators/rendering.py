@@ -109,7 +109,7 @@ def _tasks(experiment: str, sha256: str, form_fields: list[str]) -> None:
 
 def as_template(experiment: Experiment) -> str:
     """The experiment as JSON that Jinja leaves alone: `{{`, `{%`, `{#` occur in strings only, and are escaped."""
-    return _JINJA_OPENING.sub(r"\\u007b", experiment.model_dump_json(exclude_defaults=True))
+    return _JINJA_OPENING.sub(r"\\u007b", experiment.model_dump_json())
 
 
 def documentation(loaded: LoadedExperiment) -> str:
