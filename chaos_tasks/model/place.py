@@ -67,6 +67,7 @@ class S3Place(Value):
     bucket: str
     prefix: str
     principal: str
+    credentials: str = Field("pipeline", description="Name of the principal's own credentials: proof is what they meet.")
 
     @property
     def key(self) -> str:
