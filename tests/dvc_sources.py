@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,12 @@ def write_table(path: Path, data: pa.Table) -> None:
 
 def make_source(folder: Path, *, rows: int = 1000, link: str = "copy", paths: Sequence[str] = (PARQUET, CSV)) -> Source:
     """Two versions (v1, v2 = main), committed, tagged, and pushed; the cache uses links of type ``link``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # DVC's own use of its libraries
+        return _make(folder, rows, link, paths)
+
+
+def _make(folder: Path, rows: int, link: str, paths: Sequence[str]) -> Source:
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
@@ -64,11 +71,10 @@ def make_source(folder: Path, *, rows: int = 1000, link: str = "copy", paths: Se
     (repo / "raw").mkdir(parents=True)
     git.git(None, "init", "--quiet", "-b", "main", str(repo))
     Repo.init(str(repo)).close()
-    with Repo(str(repo)) as dvc:
-        with dvc.config.edit() as config:
-            config["core"] |= {"remote": "store", "analytics": False, "site_cache_dir": str(folder / "site")}
-            config["cache"] |= {"type": [link]}
-            config["remote"]["store"] = {"url": str(remote)}
+    with Repo(str(repo)) as dvc, dvc.config.edit() as config:
+        config["core"] |= {"remote": "store", "analytics": False, "site_cache_dir": str(folder / "site")}
+        config["cache"] |= {"type": [link]}
+        config["remote"]["store"] = {"url": str(remote)}
     for version in (1, 2):
         for path in paths:
             (repo / path).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""File formats as streams of column batches that can be rewritten."""
