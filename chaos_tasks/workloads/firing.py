@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.errors import LedgerError, SquallError, WorkloadError
 from chaos_tasks.faults.base import FaultContext
-from chaos_tasks.model.handle import Handle, HandleState, Phase
+from chaos_tasks.model.handle import Handle, Phase
 from chaos_tasks.model.place import Place, ProcessPlace
 from chaos_tasks.model.record import Act, Note, Record, RecordKind
 from chaos_tasks.model.spec import FiringSpec, TrialSpec
@@ -218,7 +220,7 @@ class FiringDesk:
         )
 
     def _claim_record(self, firing: FiringSpec, parts: ActParts) -> Record:
-        facts = {"n": firing.n, "trial_id": self._spec.trial_id, "trigger": firing.trigger.at}
+        facts: dict[str, JsonValue] = {"n": firing.n, "trial_id": self._spec.trial_id, "trigger": firing.trigger.at}
         return Record(
             kind=RecordKind.TRIGGER_CLAIMED,
             idem_key=f"{self._spec.run_id}/{RecordKind.TRIGGER_CLAIMED.value}/{_firing_id(firing)}",

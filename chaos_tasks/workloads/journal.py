@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.place import ProcessPlace
 from chaos_tasks.model.trial import Launch
+from chaos_tasks.targets.process import ProcessIdentity
 
 FILE_NAME = "trial.journal.jsonl"
 
@@ -23,6 +24,7 @@ class Began(Value):
     type: Literal["began"] = "began"
     at: datetime
     trial_id: str
+    supervisor: ProcessIdentity
 
 
 class Launched(Value):
@@ -71,6 +73,10 @@ class Journal:
     def launched_places(self) -> list[ProcessPlace]:
         """Places of all launches, oldest first."""
         return [entry.place for entry in self.entries() if isinstance(entry, Launched)]
+
+    def supervisors(self) -> list[ProcessIdentity]:
+        """Who has served this trial, oldest first."""
+        return [entry.supervisor for entry in self.entries() if isinstance(entry, Began)]
 
 
 class PastLaunch(Value):

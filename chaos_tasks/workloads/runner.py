@@ -1,0 +1,132 @@
+"""Runs trials through a supervisor: starts it, gives it one trial at a time, and notices when it dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from chaos_tasks.clock import SystemClock
+from chaos_tasks.errors import WorkloadError
+from chaos_tasks.model.spec import TrialSpec
+from chaos_tasks.model.trial import Trial, TrialStatus
+from chaos_tasks.ports import Clock
+from chaos_tasks.workloads.fencing import end_trial
+from chaos_tasks.workloads.journal import Journal, past_launches
+from chaos_tasks.workloads.reply import Reply
+
+MODULE = "chaos_tasks.workloads.supervisor"
+CLOSE_S = 30.0  # time for receipts and reverts of holds
+
+
+class SupervisedRunner:
+    """One supervisor for many trials; implements ports.TrialRunner.
+
+    ``environment`` is the whole environment of the supervisor (SQUALL_LEDGER_URL in it); ``log`` takes its stderr.
+    """
+
+    def __init__(self, *, environment: Mapping[str, str], log: Path | None = None, clock: Clock | None = None) -> None:
+        self._environment = dict(environment)
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's, while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    def run(self, spec: TrialSpec) -> Trial:
+        """Run one trial to its end; VOID when the supervisor dies, ABORTED when `close` ends it from elsewhere."""
+        started_at = self._clock.now()
+        line = self._ask(self._supervisor(), spec)
+        if not line.endswith(b"\n"):  # it died, or was told to go, without an answer
+            return self._unanswered(spec, started_at)
+        try:
+            reply = Reply.model_validate_json(line)
+        except ValidationError as error:
+            raise WorkloadError("the supervisor's answer cannot be read", remedy=self._where()) from error
+        if reply.trial is None:
+            raise WorkloadError(f"{spec.trial_id}: {reply.error}", remedy=reply.remedy or self._where())
+        return reply.trial
+
+    def close(self) -> None:
+        """End the supervisor by ending its stdin; it reverts its holds and ends its workload first."""
+        self._closed = True
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(BrokenPipeError):
+            if process.stdin is not None:
+                process.stdin.close()
+        try:
+            process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _ask(self, process: subprocess.Popen[bytes], spec: TrialSpec) -> bytes:
+        assert process.stdin is not None  # noqa: S101  (both pipes are made in _start)
+        assert process.stdout is not None  # noqa: S101
+        with suppress(BrokenPipeError, ValueError):
+            process.stdin.write(spec.model_dump_json().encode() + b"\n")
+            process.stdin.flush()
+            return process.stdout.readline()
+        return b""
+
+    def _supervisor(self) -> subprocess.Popen[bytes]:
+        if self._closed:
+            raise WorkloadError("the runner is closed", remedy="open another one")
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        return self._process
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = (sys.executable, "-m", MODULE)
+        pipe = subprocess.PIPE
+        if self._log is None:
+            return subprocess.Popen(command, env=self._environment, stdin=pipe, stdout=pipe, start_new_session=True)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as stream:
+            return subprocess.Popen(
+                command, env=self._environment, stdin=pipe, stdout=pipe, stderr=stream, start_new_session=True
+            )
+
+    def _unanswered(self, spec: TrialSpec, started_at: datetime) -> Trial:
+        """The supervisor is gone: nothing of its trial may go on, and the trial says nothing."""
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(CLOSE_S)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with suppress(BrokenPipeError):
+                        pipe.close()
+        end_trial(Path(spec.out), self._clock)
+        ended_at = self._clock.now()
+        return Trial(
+            id=spec.trial_id,
+            run_id=spec.run_id,
+            arm=spec.arm,
+            seed=spec.seed,
+            status=TrialStatus.ABORTED if self._closed else TrialStatus.VOID,
+            started_at=started_at,
+            ended_at=ended_at,
+            wall_s=max(0.0, (ended_at - started_at).total_seconds()),
+            launches=tuple(one.launch for one in past_launches(Journal(Path(spec.out)))),
+            lost_steps=0,
+            out=spec.out,
+            error="the trial was stopped" if self._closed else "its supervisor ended without an answer",
+        )
+
+    def _where(self) -> str:
+        return f"read {self._log}" if self._log else f"its stderr has the cause (pid {os.getpid()})"

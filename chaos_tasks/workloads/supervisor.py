@@ -1,0 +1,91 @@
+"""`python -m chaos_tasks.workloads.supervisor`: a process in a session of its own that serves the trials of one arm.
+
+One TrialSpec as a JSON line on stdin, one Reply as a JSON line on stdout.  When stdin ends (the Airflow task died) or
+SIGTERM comes, it finishes the receipt that it is at, reverts what it holds, ends the workload and goes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Event, Thread
+
+from pydantic import ValidationError
+
+from chaos_tasks.clock import SystemClock
+from chaos_tasks.errors import SetupError, SquallError
+from chaos_tasks.ledger import open_ledger
+from chaos_tasks.model.spec import TrialSpec
+from chaos_tasks.ports import Clients
+from chaos_tasks.workloads.reply import Reply
+from chaos_tasks.workloads.trial_run import TrialRun, World
+
+LEDGER_VARIABLE = "SQUALL_LEDGER_URL"
+
+Line = bytes | None
+
+
+def main() -> int:
+    """Serve until stdin ends; exit code 0."""
+    stop: Event = Event()
+    lines: SimpleQueue[Line] = SimpleQueue()
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a library prints must not be taken for a reply
+
+    def leave(*_: object) -> None:
+        stop.set()
+        lines.put(None)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_read, args=(lines, leave), name="stdin", daemon=True).start()
+    while not stop.is_set() and (line := lines.get()) is not None:
+        reply = _answer(line, stop)
+        with suppress(BrokenPipeError):
+            replies.write(reply.model_dump_json().encode() + b"\n")
+    return 0
+
+
+def _read(lines: SimpleQueue[Line], leave: object) -> None:
+    """A thread of its own: the end of stdin must be seen while a trial runs."""
+    for line in sys.stdin.buffer:
+        lines.put(line)
+    assert callable(leave)  # noqa: S101  (narrowing)
+    leave()
+
+
+def _answer(line: bytes, stop: Event) -> Reply:
+    try:
+        spec = TrialSpec.model_validate_json(line)
+        return Reply(trial=TrialRun(spec, _world(stop)).run())
+    except SquallError as error:
+        return Reply(error=error.message, remedy=error.remedy)
+    except ValidationError as error:
+        return Reply(error=f"the trial's specification is wrong: {error.error_count()} problems")
+    except Exception as error:  # the runner must hear of it; the traceback is in the supervisor's log
+        sys.excepthook(*sys.exc_info())
+        return Reply(error=f"the supervisor failed: {type(error).__name__}: {error}")
+
+
+def _world(stop: Event) -> World:
+    url = os.environ.get(LEDGER_VARIABLE, "")
+    if not url:
+        raise SetupError(f"{LEDGER_VARIABLE} is not set", remedy="start trials through `squall run` or the DAG")
+    ledger = open_ledger(url)
+    return World(
+        ledger=ledger, open_ledger=lambda: open_ledger(url), make_clients=_clients, clock=SystemClock(), stop=stop
+    )
+
+
+def _clients() -> Clients:
+    """Imported only when something fires: most trials reach no cloud."""
+    from chaos_tasks.clients import from_environment
+
+    return from_environment()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""Run one trial: start the workload, watch it, fire and revert, restart it as its own runtime would, and tell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+
+from chaos_tasks import registry
+from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.model.spec import Companion, TrialSpec
+from chaos_tasks.model.trial import Launch, Trial, TrialStatus
+from chaos_tasks.ports import Clients, Clock, Ledger
+from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
+from chaos_tasks.workloads.fencing import end_trial
+from chaos_tasks.workloads.firing import FiringDesk
+from chaos_tasks.workloads.harvest import digests, noticed, read_metrics
+from chaos_tasks.workloads.journal import Began, Journal, past_launches
+from chaos_tasks.workloads.launching import RunningLaunch, write_atomically
+from chaos_tasks.workloads.lease import LeaseKeeper
+from chaos_tasks.workloads.progress import highest_step, lost_steps
+from chaos_tasks.workloads.session import end_session, start_session
+from chaos_tasks.workloads.triggers import Sight
+
+POLL_S = 0.02
+SCRATCH = ".squall"
+
+
+@dataclass(frozen=True)
+class World:
+    """What a trial run is given; ``stop`` is set when nobody waits for the trial any more."""
+
+    ledger: Ledger
+    open_ledger: Callable[[], Ledger]
+    make_clients: Callable[[], Clients]
+    clock: Clock
+    stop: Event = field(default_factory=Event)
+    find_fault: Callable[[str], registry.AnyFault] = registry.fault
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """Why watching ended; ``exit_code`` only where the workload ended by itself."""
+
+    status: TrialStatus
+    exit_code: int | None = None
+    error: str = ""
+
+
+class TrialRun:
+    """One trial from its first launch to its last; used once."""
+
+    def __init__(self, spec: TrialSpec, world: World) -> None:
+        self._spec = spec
+        self._world = world
+        self._clock = world.clock
+        self._out = Path(spec.out)
+        self._journal = Journal(self._out)
+        self._desk = FiringDesk(spec, world.ledger, self._context, world.find_fault)
+        self._launches: list[Launch] = []
+        self._reached: list[tuple[int | None, int | None]] = []  # first and highest step of each launch
+        self._companions: list[subprocess.Popen[bytes]] = []
+        self._started_at = self._clock.now()
+        self._started = self._clock.monotonic()
+
+    def run(self) -> Trial:
+        """Run it to its end; raises WorkloadError when it could not be run at all."""
+        for folder in (self._out, Path(self._spec.checkpoints)):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._take_up()
+        world, spec = self._world, self._spec
+        with LeaseKeeper(world.open_ledger, spec.run_id, spec.lease_s, self._clock) as lease, ExitStack() as undo:
+            undo.callback(self._end_companions)
+            undo.callback(self._desk.revert_all)
+            undo.callback(self._unregister)
+            self._start_companions()
+            self._desk.take_up()
+            ending = self._launch_until_done(lease)
+        return self._tell(ending)
+
+    # --- before -------------------------------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """End what an earlier supervisor of this trial left, and remember its launches."""
+        end_trial(self._out, self._clock)
+        past = past_launches(self._journal)
+        for number, one in enumerate(past):
+            cut_off = one.highest_step is None and number == len(past) - 1
+            highest = highest_step(self._spec.progress, self._out) if cut_off else one.highest_step
+            launch = one.launch
+            if launch.ended_at is None:  # cut off with its supervisor; nobody saw it end
+                launch = launch.model_copy(update={"ended_at": self._clock.now(), "last_step": highest})
+            self._launches.append(launch)
+            self._reached.append((launch.first_step, highest))
+        if past:
+            self._started_at = min(self._started_at, past[0].launch.started_at)
+        me = ProcessIdentity.of(os.getpid())
+        if me is not None:
+            self._journal.append(Began(at=self._clock.now(), trial_id=self._spec.trial_id, supervisor=me))
+
+    def _start_companions(self) -> None:
+        for companion in self._spec.companions:
+            self._companions.append(self._start_companion(companion))
+
+    def _start_companion(self, companion: Companion) -> subprocess.Popen[bytes]:
+        """Ours, not the pipeline's: it gets our environment, and a mark by which it is found when we are gone."""
+        mark = f"{self._spec.trial_id}#{os.getpid()}.{companion.name}"
+        environment = {**os.environ, MARK_VARIABLE: mark}
+        log = self._out / f"companion-{companion.name}.log"
+        return start_session(companion.command, cwd=self._spec.out, environment=environment, log=log)
+
+    # --- while it runs ------------------------------------------------------------------------------------------
+
+    def _launch_until_done(self, lease: LeaseKeeper) -> _Ending:
+        restarts = self._spec.restarts
+        number = len(self._launches)
+        while True:
+            number += 1
+            ending = self._launch(number, lease)
+            if ending.status is not TrialStatus.FAILED or restarts == 0:
+                return ending
+            restarts -= 1
+            waited = self._await_holds(lease)
+            if waited is not None:
+                return waited
+
+    def _launch(self, number: int, lease: LeaseKeeper) -> _Ending:
+        launch = RunningLaunch(self._spec, number, self._journal, self._clock)
+        ending = _Ending(TrialStatus.VOID, error="the supervisor failed")
+        try:
+            ending = self._watch(launch, lease)
+        finally:
+            ended = launch.end(exit_code=ending.exit_code)
+            self._launches.append(ended)
+            self._reached.append((ended.first_step, launch.watch.steps.highest))
+        return ending
+
+    def _watch(self, launch: RunningLaunch, lease: LeaseKeeper) -> _Ending:
+        while True:
+            code = launch.look()
+            if code is not None:
+                return _ended(code)
+            interrupted = self._interruption(lease)
+            if interrupted is not None:
+                return interrupted
+            self._desk.tick(self._sight(launch), launch.place, now=self._clock.monotonic())
+            self._clock.sleep(POLL_S)
+
+    def _sight(self, launch: RunningLaunch) -> Sight:
+        return Sight(
+            elapsed_s=self._clock.monotonic() - self._started,
+            step=launch.watch.steps.highest,
+            new_lines=launch.new_lines,
+            folders=(self._out, Path(self._spec.checkpoints)),
+        )
+
+    def _interruption(self, lease: LeaseKeeper) -> _Ending | None:
+        """Why the trial must end now, if it must."""
+        if self._world.stop.is_set():
+            return _Ending(TrialStatus.VOID, error="nobody waits for this trial any more")
+        if lost := lease.check():
+            return _Ending(TrialStatus.VOID, error=f"lease lost: {lost}")
+        for companion, process in zip(self._spec.companions, self._companions, strict=True):
+            if process.poll() is not None:
+                what = f"companion {companion.name} ended with exit code {process.returncode}"
+                return _Ending(TrialStatus.VOID, error=what)
+        if self._clock.monotonic() - self._started > self._spec.timeout_s:
+            return _Ending(TrialStatus.TIMED_OUT, error=f"no end after {self._spec.timeout_s:g} s")
+        return None
+
+    def _await_holds(self, lease: LeaseKeeper) -> _Ending | None:
+        """The target's own runtime could not restart it under these faults: wait until they are reverted."""
+        while True:
+            self._desk.revert_due(now=self._clock.monotonic())
+            interrupted = self._interruption(lease)
+            if interrupted is not None or not self._desk.blocks_restart():
+                return interrupted
+            self._clock.sleep(POLL_S)
+
+    # --- after --------------------------------------------------------------------------------------------------
+
+    def _unregister(self) -> None:
+        if self._spec.pid_file:
+            with suppress(OSError):
+                write_atomically(Path(self._spec.pid_file), "")
+
+    def _end_companions(self) -> None:
+        for process in self._companions:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+            end_session(process)
+
+    def _tell(self, ending: _Ending) -> Trial:
+        metrics, slices, trouble = self._metrics(ending)
+        ended_at = self._clock.now()
+        return Trial(
+            id=self._spec.trial_id,
+            run_id=self._spec.run_id,
+            arm=self._spec.arm,
+            seed=self._spec.seed,
+            status=ending.status,
+            started_at=self._started_at,
+            ended_at=ended_at,
+            wall_s=_seconds(self._started_at, ended_at),
+            metrics=metrics,
+            slices=slices,
+            launches=tuple(self._launches),
+            firings=tuple(self._desk.firings),
+            signals=noticed(self._spec.signals, self._out, self._launches),
+            lost_steps=lost_steps(self._reached),
+            out=self._spec.out,
+            files=digests(self._spec),
+            error="; ".join(text for text in (ending.error, trouble) if text),
+        )
+
+    def _metrics(self, ending: _Ending) -> tuple[dict[str, float], dict[str, dict[str, float]], str]:
+        """A file that cannot be read is no measurement; the message says no content."""
+        try:
+            return *read_metrics(self._out / self._spec.metrics_file), ""
+        except (OSError, ValueError, RecursionError) as error:
+            expected = ending.status is TrialStatus.COMPLETED
+            why = f"{self._spec.metrics_file} cannot be read: {type(error).__name__}"
+            return {}, {}, why if expected else ""
+
+    def _context(self) -> FaultContext:
+        scratch = self._out / SCRATCH
+        scratch.mkdir(parents=True, exist_ok=True)
+        lease_s = self._spec.lease_s
+        return FaultContext(clock=self._clock, clients=self._world.make_clients(), scratch=scratch, lease_s=lease_s)
+
+
+def _ended(code: int) -> _Ending:
+    if code == 0:
+        return _Ending(TrialStatus.COMPLETED, exit_code=0)
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return _Ending(TrialStatus.FAILED, exit_code=code, error=f"ended by {how}; its output is in workload.log")
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start).total_seconds())
