@@ -1,0 +1,1 @@
+"""Faults on running processes: killed, paused, cut off while they write."""
