@@ -151,6 +151,7 @@ class Workspaces:
         marker = folder / "prepared.json"
         with _once(folder) as building:
             if building:
+                folder.mkdir(parents=True)
                 marker.write_text(build().model_dump_json(), encoding="utf-8")
         try:
             return Prepared.model_validate_json(marker.read_text(encoding="utf-8"))
@@ -172,7 +173,6 @@ def _once(folder: Path) -> Iterator[bool]:
             yield False
             return
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         yield True
         stamp.touch()
 
