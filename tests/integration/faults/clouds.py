@@ -1,0 +1,96 @@
+"""A pipeline's bucket, user and three identities on SeaweedFS; a machine on moto.  Each test makes its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chaos_tasks.clients import from_credentials
+from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.lab.moto_server import MotoServer
+from chaos_tasks.lab.seaweedfs import REGION, S3Server, allow, create_bucket, create_user
+from chaos_tasks.model.place import InstancePlace, S3Place
+from tests.integration.faults.worlds import ANYBODY, context, named
+from tests.servers import aws_client, unique
+
+POLICY_ACTIONS = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")
+PIPELINE_ACTIONS = ("s3:GetObject", "s3:ListBucket", "s3:PutObject")
+
+
+class PipelineWorld:
+    """A pipeline that may use its bucket, and an injector and a reverter who may change policies and keys."""
+
+    def __init__(self, server: S3Server, folder: Path, *, prefix: str = "dvc/") -> None:
+        self.server, self.folder = server, folder
+        self.bucket, self.user = unique("bucket"), unique("pipeline")
+        create_bucket(server, self.bucket)
+        arns = (f"arn:aws:s3:::{self.bucket}", f"arn:aws:s3:::{self.bucket}/*")
+        operator = allow((POLICY_ACTIONS, arns[:1]), (("iam:*",), ("*",)))
+        self.clients = named(
+            pipeline=create_user(server, self.user, allow((PIPELINE_ACTIONS, arns))),
+            injector=create_user(server, unique("injector"), operator),
+            reverter=create_user(server, unique("reverter"), operator),
+        )
+        self.place = S3Place(
+            endpoint=server.endpoint, region=REGION, bucket=self.bucket, prefix=prefix, principal=self.user
+        )
+        self.admin: Any = server.client()
+        self.iam: Any = server.client("iam")
+        self.admin.put_object(Bucket=self.bucket, Key=f"{prefix}a", Body=b"1")
+        self.admin.put_object(Bucket=self.bucket, Key="elsewhere/a", Body=b"1")
+
+    def context(self, lease_s: float = 60.0) -> FaultContext:
+        """What a new process would have."""
+        return context(self.folder, self.clients, lease_s=lease_s)
+
+    def read(self, key: str) -> str:
+        """How reading a key ends for the pipeline: `ok` or AWS's code."""
+        client = self.clients.s3("pipeline", endpoint=self.server.endpoint, region=REGION)
+        try:
+            client.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "ok"
+
+    def set_policy(self, *statements: dict[str, Any]) -> None:
+        """Give the bucket a policy of its owners."""
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        self.admin.put_bucket_policy(Bucket=self.bucket, Policy=json.dumps(document))
+
+    def sids(self) -> list[str]:
+        """Sids of the bucket's policy."""
+        policy = json.loads(self.admin.get_bucket_policy(Bucket=self.bucket)["Policy"])
+        return sorted(str(each["Sid"]) for each in policy["Statement"])
+
+    def owners_statement(self, sid: str) -> dict[str, Any]:
+        """A harmless statement."""
+        return {
+            "Sid": sid,
+            "Effect": "Deny",
+            "Principal": {"AWS": ["arn:aws:iam::000000000000:user/somebody-else"]},
+            "Action": ["s3:DeleteObject"],
+            "Resource": [f"arn:aws:s3:::{self.bucket}/*"],
+        }
+
+
+class MachineWorld:
+    """One running instance."""
+
+    def __init__(self, server: MotoServer, folder: Path) -> None:
+        self.folder = folder
+        self.ec2 = aws_client(server, "ec2")
+        made = self.ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]
+        self.place = InstancePlace(endpoint=server.endpoint, region="us-east-1", instance_id=made["InstanceId"])
+        self.clients = from_credentials({"injector": ANYBODY, "reverter": ANYBODY})
+
+    def context(self) -> FaultContext:
+        """What a new process would have."""
+        return context(self.folder, self.clients)
+
+    def state(self) -> str:
+        """Of the instance."""
+        seen = self.ec2.describe_instances(InstanceIds=[self.place.instance_id])
+        return str(seen["Reservations"][0]["Instances"][0]["State"]["Name"])
