@@ -123,8 +123,8 @@ class DatabaseLedger:
     def renew(self, run_id: str, *, lease_s: float) -> datetime:
         """Extend the lease of all open handles and locks of a run.
 
-        Raises Fenced when one of its handles was taken over or one of its locks went to another run; stays so, even
-        after the handle is reverted, until the run takes its locks again.
+        Raises Fenced for good once one of its handles was taken over, reverted or not; and while one of its locks went
+        to another run because the lease was over.
         """
         with self._database.transaction() as session:
             return handles.renew(session, run_id, lease_ms=_ms(lease_s))

@@ -24,7 +24,7 @@ def arm(session: Session, handle: Handle, record: Record, *, lease_ms: int) -> H
     """
     _refuse_other_handle(record, handle.id)
     row = session.row("SELECT body, phase, epoch FROM squall_handle WHERE id = ?", handle.id)
-    if row is not None and bytes(row[0]) == handle.canonical():
+    if row is not None and store.as_bytes(row[0]) == handle.canonical():
         store.append(session, record)
         return _require(session, handle.id)
     if row is not None and (row[1] != Phase.REVERTED.value or handle.epoch <= row[2]):
@@ -32,6 +32,8 @@ def arm(session: Session, handle: Handle, record: Record, *, lease_ms: int) -> H
             f"handle {handle.id!r} is {row[1]} in epoch {row[2]} and cannot be armed anew in epoch {handle.epoch}",
             remedy=f"revert it first, then arm it in epoch {row[2] + 1}",
         )
+    if row is None:  # arming a swept handle again, under a higher epoch, is how a run comes back
+        _refuse_fenced_run(session, handle.run_id)
     stored, now = store.append(session, record), session.now_ms()
     session.write("DELETE FROM squall_handle WHERE id = ?", handle.id)
     session.write(
@@ -57,6 +59,8 @@ def transition(
     _refuse_other_handle(record, handle_id)
     state = _require(session, handle_id)
     _refuse_stale(state, expect, epoch, repeated=state.phase is to and _is_written(session, record))
+    if to is Phase.INJECTING:
+        _refuse_fenced_run(session, state.handle.run_id)
     store.append(session, record)
     now = session.now_ms()
     until = _ms(state.lease_until) if lease_ms is None else now + lease_ms
@@ -83,12 +87,7 @@ def take_over(session: Session, handle_id: str, *, lease_ms: int) -> HandleState
 
 def renew(session: Session, run_id: str, *, lease_ms: int) -> datetime:
     """Extend the lease of a run's open handles and locks; raises Fenced once something of it was taken away."""
-    fenced = session.row("SELECT reason FROM squall_fence WHERE run_id = ?", run_id)
-    if fenced is not None:
-        raise Fenced(
-            f"run {run_id!r} must not act any more: {fenced[0]}",
-            remedy="end its processes; a sweep puts back what is open",
-        )
+    _refuse_fenced_run(session, run_id)
     until = session.now_ms() + lease_ms
     session.write(
         "UPDATE squall_handle SET lease_until = ? WHERE run_id = ? AND phase <> ?", until, run_id, Phase.REVERTED.value
@@ -98,10 +97,11 @@ def renew(session: Session, run_id: str, *, lease_ms: int) -> datetime:
 
 
 def claim(session: Session, handle_id: str, n: int, record: Record) -> bool:
-    """Claim one firing; raises Fenced when the handle is being put back or was taken over."""
+    """Claim one firing; raises Fenced when its run was fenced or its handle is being put back."""
     _refuse_other_handle(record, handle_id)
     if session.row("SELECT 1 FROM squall_claim WHERE handle_id = ? AND n = ?", handle_id, n) is not None:
         return False
+    _refuse_fenced_run(session, record.run_id)
     row = session.row("SELECT phase, epoch, armed_epoch FROM squall_handle WHERE id = ?", handle_id)
     if row is not None and (row[0] in (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED) or row[1] > row[2]):
         raise Fenced(f"firing {n} of handle {handle_id!r} may not happen: the handle is {row[0]} in epoch {row[1]}")
@@ -131,6 +131,15 @@ def get(database: Database, handle_id: str) -> HandleState | None:
     """One handle, or None."""
     rows = database.read(f"SELECT {_COLUMNS} FROM squall_handle WHERE id = ?", handle_id)
     return _state(rows[0]) if rows else None
+
+
+def _refuse_fenced_run(session: Session, run_id: str) -> None:
+    fenced = session.row("SELECT reason FROM squall_fence WHERE run_id = ?", run_id)
+    if fenced is not None:
+        raise Fenced(
+            f"run {run_id!r} must not act any more: {fenced[0]}",
+            remedy="end its processes; a sweep puts back what is open",
+        )
 
 
 def _refuse_stale(state: HandleState, expect: frozenset[Phase], epoch: int, *, repeated: bool) -> None:

@@ -23,7 +23,11 @@ class Held(NamedTuple):
 
 
 def acquire(session: Session, run_id: str, locks: Sequence[Lock], *, until_ms: int, now_ms: int) -> None:
-    """Take all locks or none; raises TargetBusy.  A run that may take its locks again is no longer fenced."""
+    """Take all locks or none; raises TargetBusy.
+
+    A run that lost locks to its expired lease is no longer fenced once it has all of them again; one whose handles
+    were taken over stays fenced.
+    """
     wanted = strongest(locks)
     _refuse_open_handles(session, run_id, wanted)
     for holder in sorted(_in_the_way(session, run_id, wanted)):
@@ -133,8 +137,8 @@ def _has_open_handle(session: Session, run_id: str) -> bool:
 
 
 def _is_taken_over(session: Session, run_id: str) -> bool:
-    query = "SELECT 1 FROM squall_handle WHERE run_id = ? AND phase <> ? AND epoch > armed_epoch LIMIT 1"
-    return session.row(query, run_id, Phase.REVERTED.value) is not None
+    query = "SELECT 1 FROM squall_handle WHERE run_id = ? AND epoch > armed_epoch LIMIT 1"
+    return session.row(query, run_id) is not None
 
 
 def _utc(milliseconds: int) -> str:

@@ -36,7 +36,6 @@ class Snapshot:
 class _HandleStory:
     armed: int
     intent: int | None = None
-    applied: bool = False
     revert_intent: bool = False
     owed: int | None = None  # the inject intent that no verified revert has answered yet
 
@@ -46,7 +45,6 @@ class _RunStory:
     registered: int | None = None
     plan_sha256: str = ""
     ended: int | None = None
-    left_unreverted: bool = False
     handles: dict[str, _HandleStory] = field(default_factory=dict)
 
 
@@ -139,7 +137,6 @@ def _inject_intent(run: _RunStory, stored: Stored) -> str | None:
 
 def _inject_applied(run: _RunStory, stored: Stored) -> str | None:
     handle = run.handles.setdefault(stored.record.handle_id, _HandleStory(armed=stored.seq))
-    handle.applied = True
     if handle.intent is None:
         handle.owed = stored.seq
         return "comes without an intent before it"
@@ -161,16 +158,15 @@ def _revert_verified(run: _RunStory, stored: Stored) -> str | None:
     announced, handle.revert_intent, handle.intent, handle.owed = handle.revert_intent, False, None, None
     if not announced:
         return "comes without an intent before it"
-    return None if run.left_unreverted else _late(run)
+    return None  # after the verdict too: the verdict itself had to say that this was still owed
 
 
 def _verdict(run: _RunStory, stored: Stored) -> str | None:
     run.ended = stored.seq
-    run.left_unreverted = stored.record.outcome is Outcome.UNREVERTED
     if run.registered is None:
         return "comes before its plan was registered"
     owed = sorted(name for name, handle in run.handles.items() if handle.owed is not None)
-    if owed and not run.left_unreverted:
+    if owed and stored.record.outcome is not Outcome.UNREVERTED:
         return f"comes while {', '.join(owed)} is not verifiably reverted, and does not say so"
     return None
 

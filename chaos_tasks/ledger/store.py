@@ -116,7 +116,7 @@ def subtree(database: Database, level: int, index: int) -> bytes:
         raise LedgerError(
             f"the ledger lacks the hash of subtree {index} at level {level}", remedy="run `squall audit verify`"
         )
-    return bytes(rows[0][0])
+    return as_bytes(rows[0][0])
 
 
 def wrong_subtrees(database: Database) -> Iterator[tuple[int, int]]:
@@ -125,7 +125,7 @@ def wrong_subtrees(database: Database) -> Iterator[tuple[int, int]]:
     size, level = len(below), 1
     while size >> level:
         rows = database.read("SELECT idx, hash FROM squall_node WHERE level = ? AND idx < ?", level, size >> level)
-        here = {int(index): _bytes(value) for index, value in rows}
+        here = {int(index): as_bytes(value) for index, value in rows}
         for index in range(size >> level):
             left, right = below.get(2 * index), below.get(2 * index + 1)
             if left is None or right is None or merkle.node_hash(left, right) != here.get(index):
@@ -146,7 +146,7 @@ def _same_or_conflict(record: Record, known: Row) -> Stored:
 def _head_row(row: Row | None) -> tuple[int, tuple[bytes, ...]]:
     width = merkle.HASH_BYTES
     if row is not None:
-        size, edge = int(row[0]), bytes(row[1])
+        size, edge = int(row[0]), as_bytes(row[1])
         if len(edge) == size.bit_count() * width:
             return size, tuple(edge[at : at + width] for at in range(0, len(edge), width))
     raise LedgerError(
@@ -156,17 +156,19 @@ def _head_row(row: Row | None) -> tuple[int, tuple[bytes, ...]]:
 
 def _raw(row: Row) -> RawRow:
     seq, idem_key, run_id, kind, occurred_at, leaf, *entry = row
-    return RawRow(int(seq), str(idem_key), str(run_id), str(kind), str(occurred_at), _bytes(leaf), _entry(*entry))
+    if not isinstance(seq, int):
+        raise LedgerError(f"the ledger has a record numbered {seq!r}", remedy="restore a backup")
+    return RawRow(seq, str(idem_key), str(run_id), str(kind), str(occurred_at), as_bytes(leaf), _entry(*entry))
 
 
 def _entry(raw_header: object, salt: object, payload: object) -> Entry:
     return Entry(
-        header=_bytes(raw_header),
-        salt=None if salt is None else _bytes(salt),
-        payload=None if payload is None else _bytes(payload),
+        header=as_bytes(raw_header),
+        salt=None if salt is None else as_bytes(salt),
+        payload=None if payload is None else as_bytes(payload),
     )
 
 
-def _bytes(value: object) -> bytes:
+def as_bytes(value: object) -> bytes:
     """SQLite keeps whatever type was written: text in a bytes column is garbage to report, not to trip over."""
     return value if isinstance(value, bytes) else str(value).encode(errors="replace")

@@ -63,10 +63,13 @@ def verify(ledger: DatabaseLedger) -> Verification:
     # Taken before the log is read, so that whatever it says has its records in what is read after it.
     snapshot = Snapshot.take(ledger)
     tree, story = _Tree(), Story()
-    for row in ledger.raw_rows():
-        stored = tree.add(row)
-        if stored is not None:
-            story.add(stored)
+    try:
+        for row in ledger.raw_rows():
+            stored = tree.add(row)
+            if stored is not None:
+                story.add(stored)
+    except LedgerError as error:
+        tree.offences.append((None, f"reading stopped after {tree.size} records: {error.message}"))
     tree.compare_with_head(ledger)
     return Verification(
         size=tree.size,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chaos_tasks.ledger import merkle
 
@@ -73,11 +74,13 @@ def test_the_empty_tree_has_the_hash_of_nothing() -> None:
     assert merkle.EMPTY_ROOT.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=8), max_size=70))
 def test_appending_gives_the_root_of_the_recursion(leaves: list[bytes]) -> None:
     assert Tree(leaves).roots[-1] == naive_root(leaves)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70), st.data())
 def test_every_inclusion_proof_verifies_and_no_changed_one_does(size: int, data: st.DataObject) -> None:
     tree = Tree([bytes([n]) for n in range(size)])
@@ -92,6 +95,7 @@ def test_every_inclusion_proof_verifies_and_no_changed_one_does(size: int, data:
         assert not merkle.verify_inclusion(index ^ 1, size, leaf, path, root)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 70), st.integers(0, 70), st.data())
 def test_every_consistency_proof_verifies_and_no_changed_one_does(one: int, other: int, data: st.DataObject) -> None:
     old, new = sorted((one, other))
