@@ -15,6 +15,7 @@ RANGE_SLACK = 0.25  # of the width between the outer quantiles
 NULL_SLACK, NULL_FLOOR = 1.5, 0.01
 ROWS_SLACK = 0.25
 RATE_SLACK = 0.05
+UNUSUAL = 0.001  # the share of values outside that is let through: a new destination, a cloudburst
 Limits = dict[str, Any]
 
 
@@ -42,6 +43,7 @@ def infer(table: pd.DataFrame) -> Limits:
     columns |= {name: numeric(table[name], table["month"]) for name in NUMERIC}
     return {
         "key": KEY,
+        "unusual_share": UNUSUAL,
         "columns": columns,
         "label": {"name": LABEL, "values": [0, 1], "dtype": str(table[LABEL].dtype)},
         "label_rate": {"min": float(rates.min() - RATE_SLACK), "max": float(rates.max() + RATE_SLACK)},

@@ -12,7 +12,9 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        path.touch()  # nothing to tell is not the same as nothing there
+        self._path = path
 
     def write(self, event: str, **fields: float | int | str | None) -> None:
-        self._file.write(json.dumps({"t": time.time(), "event": event, **fields}) + "\n")
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"t": time.time(), "event": event, **fields}) + "\n")

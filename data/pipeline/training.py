@@ -10,7 +10,7 @@ from pathlib import Path
 import checkpoints
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as functional
 from adam import Adam
 from batches import Batch, Encoding
 from model import LateFlights
@@ -74,7 +74,7 @@ class Training:
         rows = self.rows_of(self.step)
         codes, numbers, labels = (x[rows] for x in self.inputs)
         self.optimiser.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(self.model(codes, numbers), labels)
+        loss = functional.binary_cross_entropy_with_logits(self.model(codes, numbers), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.ranks.average_gradients(self.model)
         self.optimiser.step(self.plan.rate * min(1.0, 2 * (1 - self.step / self.steps)))
@@ -111,9 +111,7 @@ def resume(training: Training, folder: Path, progress: Progress) -> None:
         return
     training.restore(state)
     if training.ranks.rank == 0:
-        progress.write(
-            "resume", step=training.step, steps=training.steps, loss=None, resumed_from=paths[-1].name
-        )
+        progress.write("resume", step=training.step, steps=training.steps, loss=None, resumed_from=paths[-1].name)
 
 
 def save(training: Training, folder: Path, progress: Progress) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,22 @@ def few_nulls(share: float) -> pa.Check:
     return pa.Check(lambda column: bool(column.isna().mean() <= share), name="null_share", ignore_na=False)
 
 
-def column(limits: Gate) -> pa.Column:
+def mostly(within: Callable[[pd.Series], pd.Series], unusual: float, name: str) -> pa.Check:
+    """Lets a small share of unusual values through; beyond it, each of them is a failure."""
+
+    def check(column: pd.Series) -> pd.Series:
+        ok = within(column)
+        return ok if (~ok).mean() > unusual else pd.Series(True, index=column.index)
+
+    return pa.Check(check, name=name)
+
+
+def column(limits: Gate, unusual: float) -> pa.Column:
     checks = [few_nulls(limits["null_share"])]
     if "values" in limits:
-        checks.append(pa.Check.isin(limits["values"]))
+        checks.append(mostly(lambda c: c.isin(limits["values"]), unusual, "isin"))
     else:
-        checks.append(pa.Check.in_range(limits["min"], limits["max"]))
+        checks.append(mostly(lambda c: c.between(limits["min"], limits["max"]), unusual, "in_range"))
     return pa.Column(limits["dtype"], checks, nullable=limits["null_share"] > 0)
 
 
@@ -48,7 +59,7 @@ def enough_rows(gate: Gate) -> list[pa.Check]:
 
 
 def schema(gate: Gate) -> pa.DataFrameSchema:
-    columns = {name: column(limits) for name, limits in gate["columns"].items()}
+    columns = {name: column(limits, gate["unusual_share"]) for name, limits in gate["columns"].items()}
     columns[gate["label"]["name"]] = label(gate)
     columns[gate["key"]] = pa.Column("int64", unique=True)
     return pa.DataFrameSchema(columns, checks=enough_rows(gate))

@@ -45,9 +45,7 @@ class Consumer:
     def read(self) -> list[Entry]:
         """The next records, none when the server is away; a stream that was deleted is joined anew."""
         try:
-            answer: Any = self.client.xreadgroup(
-                GROUP, NAME, {self.key: self.begin}, count=COUNT, block=BLOCK_MS
-            )
+            answer: Any = self.client.xreadgroup(GROUP, NAME, {self.key: self.begin}, count=COUNT, block=BLOCK_MS)
         except redis.ResponseError:
             self.join(fresh=False)
             return []

@@ -12,10 +12,12 @@ class Lines:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        path.touch()  # nothing to tell is not the same as nothing there
+        self._path = path
 
     def write(self, **fields: float | int | str | bool | None) -> None:
-        self._file.write(json.dumps({"t": time.time(), **fields}) + "\n")
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"t": time.time(), **fields}) + "\n")
 
 
 def read(path: Path) -> list[dict[str, object]]:

@@ -44,9 +44,7 @@ def events(out: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (out / "progress.jsonl").read_text().splitlines()]
 
 
-def test_ingest_writes_the_same_bytes_again_and_a_later_version_extends_an_earlier(
-    place: Path, tmp_path: Path
-) -> None:
+def test_ingest_writes_the_same_bytes_again_and_a_later_version_extends_an_earlier(place: Path, tmp_path: Path) -> None:
     assert run("pipeline/ingest.py", "--through", "2013-02", "--out", tmp_path / "again") == 0
     assert run("pipeline/ingest.py", "--through", "2013-03", "--out", tmp_path / "more") == 0
     for name in ("flights.parquet", "weather.parquet"):
@@ -61,9 +59,7 @@ def test_the_sealed_set_shares_no_flight_with_the_raw_table(place: Path) -> None
     assert not set(sealed["flight_id"].to_pylist()) & set(raw["flight_id"].to_pylist())
 
 
-def test_the_gate_inferred_from_these_months_passes_them_and_refuses_a_broken_one(
-    place: Path, tmp_path: Path
-) -> None:
+def test_the_gate_inferred_from_these_months_passes_them_and_refuses_a_broken_one(place: Path, tmp_path: Path) -> None:
     gate, report = tmp_path / "gate.json", tmp_path / "report.json"
     assert run("pipeline/infer_gate.py", "--prepared", place / "prepared", "--out", gate) == 0
     check = ("--gate", gate, "--report", report)

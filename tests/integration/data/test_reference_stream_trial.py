@@ -35,9 +35,7 @@ def flights(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     model = json.loads((DATA / "stream/model.json").read_text())
     columns = {name: pa.array(rng.choice(sorted(v), 2000)) for name, v in model["categories"].items()}
-    columns |= {
-        name: pa.array(rng.normal(v["mean"], v["scale"], 2000)) for name, v in model["numbers"].items()
-    }
+    columns |= {name: pa.array(rng.normal(v["mean"], v["scale"], 2000)) for name, v in model["numbers"].items()}
     late = pa.array(rng.integers(0, 2, 2000))
     pq.write_table(pa.table({"flight_id": range(2000), **columns, "late": late}), tmp_path / "f.parquet")
     return tmp_path / "f.parquet"

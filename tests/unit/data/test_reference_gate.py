@@ -49,9 +49,7 @@ def test_values_out_of_range_are_counted(clean: pd.DataFrame) -> None:
 
 
 def test_too_many_missing_values_are_refused(clean: pd.DataFrame) -> None:
-    assert broken(clean, pressure=clean["pressure"].where(clean.index % 2 == 0)) == [
-        ("pressure", "null_share")
-    ]
+    assert broken(clean, pressure=clean["pressure"].where(clean.index % 2 == 0)) == [("pressure", "null_share")]
 
 
 def test_an_unknown_category_is_refused(clean: pd.DataFrame) -> None:
