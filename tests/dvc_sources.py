@@ -73,7 +73,7 @@ def _make(folder: Path, rows: int, link: str, paths: Sequence[str]) -> Source:
     Repo.init(str(repo)).close()
     with Repo(str(repo)) as dvc, dvc.config.edit() as config:
         config["core"] |= {"remote": "store", "analytics": False, "site_cache_dir": str(folder / "site")}
-        config["cache"] |= {"type": [link]}
+        config["cache"] |= {"type": link.split(",")}
         config["remote"]["store"] = {"url": str(remote)}
     for version in (1, 2):
         for path in paths:
@@ -81,8 +81,9 @@ def _make(folder: Path, rows: int, link: str, paths: Sequence[str]) -> Source:
             write_table(repo / path, table(rows + 100 * version, seed=version))
         with Repo(str(repo)) as dvc:
             dvc.add([str(repo / path) for path in paths])
-            dvc.push()
         git.git(repo, "add", "-A")
         git.git(repo, "commit", "--quiet", "-m", f"version {version}")
         git.git(repo, "tag", f"v{version}")
+    with Repo(str(repo)) as dvc:
+        dvc.push(all_tags=True)
     return Source(repo, remote)

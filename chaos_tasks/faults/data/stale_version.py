@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from chaos_tasks.errors import InjectError
+from chaos_tasks.errors import InjectError, SetupError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams, clone_of, path_of
 from chaos_tasks.model.handle import Handle
@@ -44,13 +45,21 @@ class StaleVersion(VersionFault[StaleVersionParams]):
         clone, path = clone_of(handle.place), path_of(handle.place, params)
         commit, old = find_older(clone, path, params)
         marker = dvc.read_marker(clone)
-        dvc.bring(marker.source, commit, path, old, dvc.cache_of(clone), ctx.clients.environment(ctx.injector))
+        dvc.bring(marker.source, commit, path, old, dvc.cache_of(clone), _credentials(ctx))
         dvc.place_file(clone, path, old)
         return Change(
             summary=f"{path} set to its version of commit {commit[:12]}",
             effective=True,  # the file's MD5 decides whether it changed
             evidence={"stale_commit": commit, "stale_md5": old.md5, "stale_bytes": old.size},
         )
+
+
+def _credentials(ctx: FaultContext) -> Mapping[str, str]:
+    """For the source's remote, should its cache lack the bytes; a remote that is a folder needs none."""
+    try:
+        return ctx.clients.environment(ctx.injector)
+    except SetupError:
+        return {}
 
 
 def find_older(clone: Path, path: str, params: StaleVersionParams) -> tuple[str, DataFile]:
