@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -70,6 +71,9 @@ class FiringDesk:
             self._waiting.remove(firing)
             self._remember(firing)
         self.revert_due(now=float("-inf"))
+        for firing in self._waiting:  # imports and connections now, not between the trigger and the act
+            with suppress(Exception):  # said when it fires
+                self._parts(firing)
 
     def tick(self, sight: Sight, workload: ProcessPlace, *, now: float) -> None:
         """Revert what has been in long enough, then fire what is due."""

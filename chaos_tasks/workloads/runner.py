@@ -22,6 +22,7 @@ from chaos_tasks.workloads.journal import Journal, past_launches
 from chaos_tasks.workloads.reply import Reply
 
 MODULE = "chaos_tasks.workloads.supervisor"
+STOPPED = "the trial was stopped"
 CLOSE_S = 30.0  # time for receipts and reverts of holds
 
 
@@ -55,6 +56,8 @@ class SupervisedRunner:
             raise WorkloadError("the supervisor's answer cannot be read", remedy=self._where()) from error
         if reply.trial is None:
             raise WorkloadError(f"{spec.trial_id}: {reply.error}", remedy=reply.remedy or self._where())
+        if self._closed and reply.trial.status is TrialStatus.VOID:
+            return reply.trial.model_copy(update={"status": TrialStatus.ABORTED, "error": STOPPED})
         return reply.trial
 
     def close(self) -> None:
@@ -125,7 +128,7 @@ class SupervisedRunner:
             launches=tuple(one.launch for one in past_launches(Journal(Path(spec.out)))),
             lost_steps=0,
             out=spec.out,
-            error="the trial was stopped" if self._closed else "its supervisor ended without an answer",
+            error=STOPPED if self._closed else "its supervisor ended without an answer",
         )
 
     def _where(self) -> str:

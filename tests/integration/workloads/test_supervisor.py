@@ -1,0 +1,251 @@
+"""The supervisor as its own process: real children, real signals, a real SQLite ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from chaos_tasks.ledger import open_ledger
+from chaos_tasks.model.experiment import LogTrigger, ProgressTrigger
+from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.record import RecordKind
+from chaos_tasks.model.spec import Companion, FiringSpec
+from chaos_tasks.model.trial import Trial, TrialStatus
+from chaos_tasks.targets.process import ProcessIdentity
+from chaos_tasks.workloads.fencing import end_recorded
+from chaos_tasks.workloads.journal import Journal
+from chaos_tasks.workloads.runner import SupervisedRunner
+from tests.integration.workloads.laboratory import eventually, make_spec, supervisor_environment
+
+PARENT = """
+import os, sys
+from pathlib import Path
+from chaos_tasks.model.place import TaskPlace
+from chaos_tasks.model.spec import TrialSpec
+from chaos_tasks.targets.process import ProcessIdentity
+from chaos_tasks.workloads.runner import SupervisedRunner
+spec = TrialSpec.model_validate_json(Path(sys.argv[1]).read_text())
+me = ProcessIdentity.of(os.getpid()).model_dump()
+place = TaskPlace(**me, dag_id="d", run_id="r", task_id="exercise", try_number=1)
+firings = tuple(one.model_copy(update={"place": place}) for one in spec.firings)
+SupervisedRunner(environment=os.environ).run(spec.model_copy(update={"firings": firings}))
+"""
+"""Stands for an Airflow task: its firings act on itself."""
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[SupervisedRunner]:
+    made = SupervisedRunner(environment=supervisor_environment(tmp_path), log=tmp_path / "supervisor.log")
+    yield made
+    made.close()
+    end_recorded(tmp_path)
+
+
+def firing(kind: str, **changes: object) -> FiringSpec:
+    given: dict[str, object] = {
+        "parent_handle_id": "run-1/step",
+        "n": 0,
+        "step": "step",
+        "kind": kind,
+        "params": {},
+        "trigger": ProgressTrigger(step=7),
+        "seed": 3,
+    }
+    return FiringSpec.model_validate({**given, **changes})
+
+
+def alive_workloads(out: Path) -> list[int]:
+    places = Journal(out).launched_places()
+    return [place.pid for place in places if ProcessIdentity.of_place(place).is_alive()]
+
+
+def test_a_trial_completes_with_its_numbers_and_a_clean_environment(tmp_path: Path, runner: SupervisedRunner) -> None:
+    trial = runner.run(make_spec(tmp_path, environment={"GIVEN": "1"}))
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+    assert trial.metrics["auc"] == 0.9
+    assert trial.metrics["loss"] != trial.metrics["loss"]
+    assert trial.slices == {"a": {"auc": 0.8}}
+    assert set(trial.files) == {"metrics.json"}
+    assert (trial.launches[0].first_step, trial.launches[0].last_step) == (1, 12)
+    seen = json.loads((tmp_path / "out" / "env.json").read_text())
+    assert seen["GIVEN"] == "1"
+    assert not [name for name in seen if name.startswith(("AIRFLOW", "SQUALL_LEDGER"))]
+
+
+def test_one_supervisor_serves_many_trials(tmp_path: Path, runner: SupervisedRunner) -> None:
+    pids = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        assert runner.run(make_spec(tmp_path / name, steps=2)).status is TrialStatus.COMPLETED
+        pids.add(runner.pid)
+    assert len(pids) == 1
+
+
+def test_a_killed_workload_resumes_from_its_checkpoint(tmp_path: Path, runner: SupervisedRunner) -> None:
+    trial = runner.run(make_spec(tmp_path, steps=20, gate="restart", restarts=1, firings=(firing("process.kill"),)))
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+    first, second = trial.launches
+    assert first.exit_code == -9
+    assert second.exit_code == 0
+    assert second.first_step is not None
+    assert second.first_step > 5
+    assert first.last_step is not None
+    assert trial.lost_steps == first.last_step - second.first_step + 1
+    [fired] = trial.firings
+    assert fired.error == ""
+    assert fired.injected is not None
+    assert fired.injected.effective
+    assert fired.reverted is not None
+    assert [event.name for event in trial.signals] == ["exit_code"]
+    ledger = open_ledger(supervisor_environment(tmp_path)["SQUALL_LEDGER_URL"])
+    kinds = [stored.record.kind for stored in ledger.records(run_id="run-1")]
+    assert kinds == [
+        RecordKind.TRIGGER_CLAIMED,
+        RecordKind.FAULT_ARMED,
+        RecordKind.INJECT_INTENT,
+        RecordKind.INJECT_APPLIED,
+        RecordKind.REVERT_INTENT,
+        RecordKind.REVERT_VERIFIED,
+    ]
+    ledger.close()
+
+
+def test_without_restarts_a_killed_workload_is_a_failed_trial(tmp_path: Path, runner: SupervisedRunner) -> None:
+    trial = runner.run(make_spec(tmp_path, gate="never", firings=(firing("process.kill"),)))
+    assert trial.status is TrialStatus.FAILED
+    assert trial.launches[0].exit_code == -9
+
+
+def test_a_pause_stands_still_for_its_hold_and_goes_on(tmp_path: Path, runner: SupervisedRunner) -> None:
+    pause = firing("process.pause", hold="400ms", trigger=LogTrigger(pattern=r"^step 3$"))
+    trial = runner.run(make_spec(tmp_path, steps=200, firings=(pause,)))
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+    [fired] = trial.firings
+    assert fired.injected is not None, fired.error
+    assert fired.reverted is not None, fired.error
+    assert fired.injected.effective
+    assert (fired.reverted.at - fired.injected.at) >= timedelta(seconds=0.4)
+
+
+def test_a_torn_checkpoint_is_met_by_the_next_launch(tmp_path: Path, runner: SupervisedRunner) -> None:
+    torn = firing("process.torn_checkpoint", trigger=ProgressTrigger(step=12), params={"keep_fraction": 0.3})
+    trial = runner.run(make_spec(tmp_path, steps=14, gate="restart", restarts=1, firings=(torn,)))
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+    [fired] = trial.firings
+    assert fired.error == ""
+    assert fired.injected is not None
+    assert fired.injected.effective
+    assert "torn checkpoint" in (tmp_path / "out" / "workload.log").read_text()
+    assert trial.launches[1].first_step == 6
+    assert fired.reverted is not None
+
+
+def test_a_hanging_workload_times_out_and_is_ended(tmp_path: Path, runner: SupervisedRunner) -> None:
+    trial = runner.run(make_spec(tmp_path, gate="never", timeout_s=1.0))
+    assert trial.status is TrialStatus.TIMED_OUT
+    assert alive_workloads(tmp_path / "out") == []
+
+
+def test_a_dead_companion_makes_the_trial_void(tmp_path: Path, runner: SupervisedRunner) -> None:
+    relay = Companion(name="relay", command=(sys.executable, "-c", "raise SystemExit(3)"))
+    trial = runner.run(make_spec(tmp_path, gate="never", companions=(relay,)))
+    assert trial.status is TrialStatus.VOID
+    assert "relay ended with exit code 3" in trial.error
+    assert alive_workloads(tmp_path / "out") == []
+
+
+def test_a_companion_lives_as_long_as_the_trial(tmp_path: Path, runner: SupervisedRunner) -> None:
+    code = f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(99)"
+    relay = Companion(name="relay", command=(sys.executable, "-I", "-S", "-c", code))
+    trial = runner.run(make_spec(tmp_path, steps=100, companions=(relay,)))
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+    assert ProcessIdentity.of(int((tmp_path / "pid").read_text())) is None
+
+
+def test_a_dead_supervisor_makes_the_trial_void_and_leaves_nothing(tmp_path: Path, runner: SupervisedRunner) -> None:
+    found: list[Trial] = []
+    serving = Thread(target=lambda: found.append(runner.run(make_spec(tmp_path, gate="never"))))
+    serving.start()
+    eventually(lambda: bool(alive_workloads(tmp_path / "out")), "launch")
+    assert runner.pid is not None
+    os.kill(runner.pid, signal.SIGKILL)
+    serving.join(20)
+    assert found[0].status is TrialStatus.VOID
+    assert alive_workloads(tmp_path / "out") == []
+
+
+def test_close_reverts_the_hold_and_ends_the_workload(tmp_path: Path, runner: SupervisedRunner) -> None:
+    found: list[Trial] = []
+    pause = firing("process.pause", hold="1h")
+    spec = make_spec(tmp_path, gate="never", firings=(pause,))
+    serving = Thread(target=lambda: found.append(runner.run(spec)))
+    serving.start()
+    ledger = open_ledger(supervisor_environment(tmp_path)["SQUALL_LEDGER_URL"])
+    eventually(lambda: bool(ledger.handles(phases=(Phase.INJECTED,))), "injection")
+    runner.close()
+    serving.join(20)
+    assert found[0].status is TrialStatus.ABORTED
+    assert [state.phase for state in ledger.handles()] == [Phase.REVERTED]
+    assert alive_workloads(tmp_path / "out") == []
+    ledger.close()
+
+
+def _start_parent(tmp_path: Path, spec_json: str) -> subprocess.Popen[bytes]:
+    (tmp_path / "spec.json").write_text(spec_json)
+    environment = {**supervisor_environment(tmp_path), "PYTHONPATH": os.getcwd()}
+    return subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "spec.json")], env=environment)
+
+
+def test_kill_9_of_the_parent_leaves_no_workload_running(tmp_path: Path) -> None:
+    parent = _start_parent(tmp_path, make_spec(tmp_path, gate="never").model_dump_json())
+    eventually(lambda: bool(alive_workloads(tmp_path / "out")), "launch")
+    parent.kill()
+    parent.wait()
+    eventually(lambda: alive_workloads(tmp_path / "out") == [], "end of the workload")
+    [supervisor] = Journal(tmp_path / "out").supervisors()
+    eventually(lambda: not supervisor.is_alive(), "end of the supervisor")
+
+
+def test_a_killed_task_is_recorded_and_its_retry_goes_on_without_firing_again(
+    tmp_path: Path, runner: SupervisedRunner
+) -> None:
+    kill = firing("airflow.task_kill")
+    spec = make_spec(tmp_path, steps=20, gate="restart", firings=(kill,))
+    task = _start_parent(tmp_path, spec.model_dump_json())
+    assert task.wait(30) == -signal.SIGKILL
+    ledger = open_ledger(supervisor_environment(tmp_path)["SQUALL_LEDGER_URL"])
+    trial = runner.run(spec)
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+    assert len(trial.launches) == 2
+    assert trial.launches[1].first_step is not None
+    assert trial.launches[1].first_step > 1
+    assert trial.lost_steps > 0
+    [fired] = trial.firings
+    assert fired.injected is not None
+    assert fired.injected.effective
+    assert len(list(ledger.records(kinds=(RecordKind.INJECT_INTENT,)))) == 1
+    ledger.close()
+
+
+def test_a_swept_run_ends_its_workload_and_says_nothing(tmp_path: Path, runner: SupervisedRunner) -> None:
+    found: list[Trial] = []
+    spec = make_spec(tmp_path, gate="never", lease_s=1.0, firings=(firing("process.pause", hold="1h"),))
+    serving = Thread(target=lambda: found.append(runner.run(spec)))
+    serving.start()
+    ledger = open_ledger(supervisor_environment(tmp_path)["SQUALL_LEDGER_URL"])
+    eventually(lambda: bool(ledger.handles(phases=(Phase.INJECTED,))), "injection")
+    ledger.take_over("run-1/step/0", lease_s=30)
+    serving.join(20)
+    assert found[0].status is TrialStatus.VOID
+    assert "lease lost" in found[0].error
+    assert alive_workloads(tmp_path / "out") == []
+    ledger.close()
