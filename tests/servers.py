@@ -18,7 +18,7 @@ How to use them (tests/conftest.py has `pytest_plugins = ["tests.servers"]`, so 
     def test_stopped_instance(moto_ec2):                     # a MotoServer: .endpoint; IAM is not enforced
         ec2 = aws_client(moto_ec2, "ec2")                    # any service moto knows: "ec2", "autoscaling", "kms", ...
 
-    def test_ledger(pg_dsn):                                 # "postgresql://postgres@/test_1f..?host=...": psycopg takes it
+    def test_ledger(pg_dsn):                                 # "postgresql://postgres@/test_1f..?host=..." for psycopg
         ...                                                  # a new, empty database for this test only (about 50 ms)
 
     def test_own_server(pg_server):                          # the Postgres behind pg_dsn: .dsn("name"), .daemon
@@ -38,7 +38,8 @@ from typing import Any
 
 import pytest
 
-from chaos_tasks.lab import moto_server, postgres, processes, redis_server as redis_part, seaweedfs
+from chaos_tasks.lab import moto_server, postgres, processes, seaweedfs
+from chaos_tasks.lab import redis_server as redis_part
 from chaos_tasks.lab.moto_server import MotoServer
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.postgres import Postgres

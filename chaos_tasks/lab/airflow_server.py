@@ -52,7 +52,7 @@ PRELOAD = (
 )
 """Each task is a fork of the scheduler: what the scheduler has imported, no task pays for. Workloads are not forks."""
 
-LOCAL_SETTINGS = '''"""Written by `squall up`: imports once, in the scheduler, what every forked task would import again."""
+LOCAL_SETTINGS = '''"""Written by `squall up`: import once, in the scheduler, what each forked task would."""
 
 import importlib
 import logging
@@ -191,7 +191,7 @@ def start(settings: AirflowSettings, *, preload: tuple[str, ...] = PRELOAD) -> A
     return AirflowServer(settings, daemons, "admin", password)
 
 
-def await_ready(server: AirflowServer, expected_dags: frozenset[str] = frozenset(), timeout_s: float = 120.0) -> None:
+def await_ready(server: AirflowServer, expected_dags: frozenset[str] = frozenset(), timeout_s: float = 240.0) -> None:
     """Return once every component has reported itself healthy since its start, the pools exist and the DAGs are parsed.
 
     A heartbeat of an earlier life does not count: for some seconds it would make a dead scheduler look well.
@@ -266,7 +266,7 @@ def _surroundings(settings: AirflowSettings) -> dict[str, str]:
     return {
         "AIRFLOW_HOME": str(settings.folder),
         "SQUALL_HOME": str(settings.home),
-        "PYTHONPATH": os.pathsep.join(_import_path()),
+        **processes.import_environment(),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         "SPT_NOENV": "1",  # else setproctitle overwrites the environment by which `down` knows its processes
         "SCARF_ANALYTICS": "false",
@@ -275,14 +275,6 @@ def _surroundings(settings: AirflowSettings) -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _import_path() -> tuple[str, ...]:
-    """The source roots of a checkout, so that a lab also runs without `pip install -e`; nothing when installed."""
-    root = Path(__file__).resolve().parents[2]
-    ours = (str(root), str(root / "operators")) if (root / "pyproject.toml").exists() else ()
-    inherited = tuple(part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)
-    return (*ours, *(part for part in inherited if part not in ours))
 
 
 def _schema(settings: AirflowSettings) -> str | None:
@@ -303,9 +295,7 @@ def _healthy(health: tuple[ComponentHealth, ...], daemons: tuple[Daemon, ...]) -
     since = {daemon.name.replace("-", "_"): daemon.since for daemon in daemons}
     beats = {component.name: component.heartbeat for component in health}
     return all(
-        (beat := beats.get(name)) is not None and beat >= started
-        for name, started in since.items()
-        if name in beats
+        (beat := beats.get(name)) is not None and beat >= started for name, started in since.items() if name in beats
     )
 
 

@@ -17,7 +17,7 @@ def run_to_end(
 ) -> str:
     """The command's output; SetupError, with the end of what it printed, if it fails or takes too long."""
     try:
-        done = subprocess.run(  # noqa: S603  the argv is built by this package
+        done = subprocess.run(  # the argv is built by this package
             tuple(argv),
             cwd=cwd,
             env={**os.environ, **(env or {})},

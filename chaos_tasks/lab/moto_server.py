@@ -11,11 +11,14 @@ from pathlib import Path
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.lab import processes
+from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.ports import LOOPBACK
 from chaos_tasks.lab.processes import Daemon, DaemonSpec
+from chaos_tasks.lab.seaweedfs import ec2_client
 
 NAME = "aws"
 REGION = "us-east-1"
+TAG = ("squall", "training")
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,27 @@ def start(folder: Path, port: int, *, owner: Path | None = None) -> MotoServer:
 
 def enforce_iam(server: MotoServer) -> None:
     """From now on every call is checked against the policies of the key that signed it."""
-    request = urllib.request.Request(f"{server.endpoint}/moto-api/reset-auth", data=b"0", method="POST")  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10):  # noqa: S310  a loopback address
+    request = urllib.request.Request(f"{server.endpoint}/moto-api/reset-auth", data=b"0", method="POST")
+    with urllib.request.urlopen(request, timeout=10):  # a loopback address
         pass
+
+
+def ensure_instance(server: MotoServer) -> str:
+    """The id of the lab's training instance, made when there is none; one that a fault has stopped stays stopped."""
+    ec2 = ec2_client(server.endpoint, Credentials.drawn())
+    mine = ec2.describe_instances(Filters=[{"Name": f"tag:{TAG[0]}", "Values": [TAG[1]]}])
+    for reservation in mine["Reservations"]:
+        for instance in reservation["Instances"]:
+            if instance["State"]["Name"] != "terminated":
+                return str(instance["InstanceId"])
+    made = ec2.run_instances(
+        ImageId="ami-12c6146b",
+        InstanceType="g5.xlarge",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": TAG[0], "Value": TAG[1]}]}],
+    )
+    return str(made["Instances"][0]["InstanceId"])
 
 
 def _spec(folder: Path, port: int, owner: Path | None) -> DaemonSpec:
@@ -63,7 +84,7 @@ def _spec(folder: Path, port: int, owner: Path | None) -> DaemonSpec:
 
 def _answers(server: MotoServer) -> bool:
     try:
-        with urllib.request.urlopen(f"{server.endpoint}/moto-api/data.json", timeout=5):  # noqa: S310
+        with urllib.request.urlopen(f"{server.endpoint}/moto-api/data.json", timeout=5):
             return True
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

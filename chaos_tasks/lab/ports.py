@@ -18,7 +18,6 @@ GRPC_OFFSET = 10_000
 """SeaweedFS listens for gRPC at each of its ports plus this."""
 
 
-
 class LabPorts(BaseModel):
     """One port per listener; PostgreSQL has none, it is reached through a socket file."""
 
@@ -109,7 +108,7 @@ def _describe(pid: int) -> str:
 def _draw(taken: set[int], *, grpc: bool) -> int:
     # Below the range from which the system takes outgoing ports, so that no client connection lands on it meanwhile.
     for _ in range(2000):
-        port = random.randrange(12_000, 21_000)  # noqa: S311  not a secret
+        port = random.randrange(12_000, 21_000)  # not a secret
         wanted = {port, port + GRPC_OFFSET} if grpc else {port}
         if not wanted & taken and all(is_free(number) for number in wanted):
             taken |= wanted

@@ -119,7 +119,7 @@ def _create_cluster(folder: Path, user: str | None) -> None:
     if user is not None:
         shutil.chown(unfinished, user, user)
     options = ("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-U", SUPERUSER)
-    made = subprocess.run(  # noqa: S603  the argv is built here
+    made = subprocess.run(  # the argv is built here
         (str(_binary("initdb")), *options, "-D", str(unfinished)),
         user=user,
         group=user,
@@ -185,7 +185,7 @@ def _ensure_user(name: str) -> None:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        subprocess.run(("useradd", "--system", "--user-group", name), check=True, capture_output=True)  # noqa: S603
+        subprocess.run(("useradd", "--system", "--user-group", name), check=True, capture_output=True)
 
 
 def _let_pass(folder: Path) -> None:

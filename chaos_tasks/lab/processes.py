@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,41 +20,20 @@ from chaos_tasks.errors import SetupError
 from chaos_tasks.lab.ports import require_free
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.waiting import NotReadyError, wait_until
+from chaos_tasks.targets.process import ProcessIdentity, boot_id
+
+__all__ = ["Daemon", "DaemonSpec", "ProcessIdentity", "boot_id"]
 
 OWNER_VARIABLE = "SQUALL_LAB_DAEMON"
 """Inherited by all that a daemon starts, so that `down` finds what escaped from its process group."""
 
+PYTHON = sys.executable
 LOG_LINES_SHOWN = 12
+STRAY_ROUNDS = 3
 GROUP_GRACE_S = 2.0
 
 # The Popen objects of daemons whose starter is still running: polled to reap them, kept so that none is left a zombie.
 _children: dict[int, subprocess.Popen[bytes]] = {}
-
-
-class ProcessIdentity(BaseModel):
-    """One process and no other: a pid alone is reused, a pid with its start time and boot is not."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pid: int
-    start_time: float
-    boot_id: str
-
-    @classmethod
-    def of(cls, pid: int) -> ProcessIdentity | None:
-        """None if there is no such process, or if it has ended and only waits to be reaped."""
-        _reap(pid)
-        try:
-            process = psutil.Process(pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return None
-            return cls(pid=pid, start_time=_start_time(process), boot_id=boot_id())
-        except psutil.NoSuchProcess:
-            return None
-
-    def is_alive(self) -> bool:
-        """True only while this very process runs."""
-        return ProcessIdentity.of(self.pid) == self
 
 
 @dataclass(frozen=True)
@@ -96,13 +76,8 @@ class Daemon(BaseModel):
 
     def is_alive(self) -> bool:
         """True while the very process that was started runs."""
+        _reap(self.pid)
         return self.identity.is_alive()
-
-
-def boot_id() -> str:
-    """Changes with every boot, so that a pid file of yesterday's machine matches nothing."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else f"boot-{psutil.boot_time():.0f}"
 
 
 def start(spec: DaemonSpec) -> Daemon:
@@ -172,7 +147,7 @@ def load_alive(folder: Path, name: str) -> Daemon | None:
 def stop(daemon: Daemon) -> None:
     """Ask, wait, then kill the whole group; safe at any time, and never touches a process that reused the pid."""
     if daemon.is_alive():
-        _signal(daemon.pid, signal.Signals(daemon.stop_signal))
+        daemon.identity.send(daemon.stop_signal)
         _wait_gone(lambda: not daemon.is_alive(), daemon.stop_grace_s)
     end_group(daemon.identity)
     _pid_file(daemon.log.parent, daemon.name).unlink(missing_ok=True)
@@ -180,53 +155,72 @@ def stop(daemon: Daemon) -> None:
 
 def end_group(leader: ProcessIdentity, grace_s: float = GROUP_GRACE_S) -> tuple[int, ...]:
     """Terminate, then kill, all that is left in the leader's group; return the pids that were found in it."""
-    found = tuple(process.pid for process in group_members(leader))
+    found = tuple(member.pid for member in group_members(leader))
     for how in (signal.SIGTERM, signal.SIGKILL):
-        for process in group_members(leader):
-            _signal(process.pid, how)
-        if _wait_gone(lambda: not any(True for _ in group_members(leader)), grace_s):
+        for member in group_members(leader):
+            member.send(how)
+            member.send(signal.SIGCONT)  # a stopped process does not act on TERM
+        if _wait_gone(lambda: not group_members(leader), grace_s):
             break
     return found
 
 
-def group_members(leader: ProcessIdentity) -> Iterator[psutil.Process]:
+def group_members(leader: ProcessIdentity) -> tuple[ProcessIdentity, ...]:
     """The living members of the leader's process group, the leader included.
 
     A pid is not given out again while a group of that number has members, so a group whose leader is gone is still
     ours, unless another process now bears the leader's pid.
     """
-    if leader.boot_id != boot_id():
-        return
+    _reap(leader.pid)
     present = ProcessIdentity.of(leader.pid)
-    if present is not None and present != leader:
-        return
-    for process in psutil.process_iter():
-        with suppress(ProcessLookupError, PermissionError, psutil.Error):
-            if os.getpgid(process.pid) == leader.pid and ProcessIdentity.of(process.pid) is not None:
-                yield process
+    if not leader.is_here() or (present is not None and not leader.is_alive()):
+        return ()
+    members = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) == leader.pid and (member := ProcessIdentity.of(pid)) is not None:
+                members.append(member)
+    return tuple(members)
 
 
-def strays(owner: Path) -> Iterator[psutil.Process]:
-    """Living processes that inherited the mark of a daemon of the lab in `owner`, wherever they hide."""
-    mark = f"{owner}#"
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            marked = process.environ().get(OWNER_VARIABLE, "").startswith(mark)
-            if marked and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
+def strays(owner: Path, name: str = "") -> tuple[psutil.Process, ...]:
+    """Living processes with the inherited mark of a daemon (`name`, or any) of the lab in `owner`."""
+    mark = f"{owner}#{name}"
+    return tuple(process for process in psutil.process_iter() if _bears(process, mark, exact=bool(name)))
 
 
-def end_strays(owner: Path, grace_s: float = GROUP_GRACE_S) -> tuple[int, ...]:
-    """End what `strays` finds; return the pids."""
-    found = tuple(strays(owner))
-    for process in found:
-        with suppress(psutil.Error):
-            process.terminate()
-    for process in psutil.wait_procs(found, timeout=grace_s)[1]:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(found, timeout=grace_s)
-    return tuple(process.pid for process in found)
+def end_strays(owner: Path, name: str = "", *, grace_s: float = GROUP_GRACE_S) -> tuple[int, ...]:
+    """End what `strays` finds, until nothing new appears; return the pids."""
+    ended: set[int] = set()
+    for _ in range(STRAY_ROUNDS):
+        found = strays(owner, name)
+        if not found:
+            break
+        ended |= {process.pid for process in found}
+        for process in found:
+            with suppress(psutil.Error):
+                process.terminate()
+        for process in psutil.wait_procs(found, timeout=grace_s)[1]:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=grace_s)
+    return tuple(sorted(ended))
+
+
+def _bears(process: psutil.Process, mark: str, *, exact: bool) -> bool:
+    with suppress(psutil.Error):
+        found = process.environ().get(OWNER_VARIABLE, "")
+        ours = found == mark if exact else found.startswith(mark)
+        return ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def import_environment() -> dict[str, str]:
+    """PYTHONPATH with the source roots of a checkout, so that a lab runs without `pip install -e`, too."""
+    root = Path(__file__).resolve().parents[2]
+    ours = (str(root), str(root / "operators")) if (root / "pyproject.toml").exists() else ()
+    inherited = tuple(part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)
+    return {"PYTHONPATH": os.pathsep.join((*ours, *(part for part in inherited if part not in ours)))}
 
 
 def tree_memory(pid: int) -> int:
@@ -244,7 +238,7 @@ def tree_memory(pid: int) -> int:
 def _spawn(spec: DaemonSpec, log: int) -> subprocess.Popen[bytes]:
     mark = f"{spec.owner or spec.folder}#{spec.name}"
     try:
-        return subprocess.Popen(  # noqa: S603  the argv is built by this package
+        return subprocess.Popen(  # the argv is built by this package
             spec.argv,
             cwd=spec.cwd,
             env={**os.environ, **spec.env, OWNER_VARIABLE: mark},
@@ -272,26 +266,10 @@ def _last_lines(log: Path) -> str:
     return "    (no log)"
 
 
-def _start_time(process: psutil.Process) -> float:
-    """Clock ticks since boot where /proc has them: unlike a wall time, they do not move when the clock is set."""
-    stat = Path(f"/proc/{process.pid}/stat")
-    try:
-        return float(stat.read_text().rpartition(")")[2].split()[19])
-    except FileNotFoundError:
-        return process.create_time()
-    except ProcessLookupError as error:
-        raise psutil.NoSuchProcess(process.pid) from error
-
-
 def _reap(pid: int) -> None:
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
         del _children[pid]
-
-
-def _signal(pid: int, how: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, how)
 
 
 def _wait_gone(check: Callable[[], bool], timeout_s: float) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypedDict, overload
 
 from pydantic import JsonValue
 
@@ -23,7 +23,10 @@ from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.processes import Daemon, DaemonSpec
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
+    from botocore.config import Config
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_s3 import S3Client
 
 NAME = "s3"
 REGION = "us-east-1"
@@ -64,29 +67,62 @@ class S3Server:
     endpoint: str
     admin: Credentials
 
-    def client(self, service: str = "s3", credentials: Credentials | None = None) -> BaseClient:
-        """A boto3 client (`s3` or `iam`), as the administrator unless told otherwise."""
-        return client(self.endpoint, credentials or self.admin, service)
+    @overload
+    def client(self, service: Literal["s3"] = "s3", credentials: Credentials | None = None) -> S3Client: ...
+
+    @overload
+    def client(self, service: Literal["iam"], credentials: Credentials | None = None) -> IAMClient: ...
+
+    def client(
+        self, service: Literal["s3", "iam"] = "s3", credentials: Credentials | None = None
+    ) -> S3Client | IAMClient:
+        """A boto3 client, as the administrator unless told otherwise."""
+        chosen = credentials or self.admin
+        return s3_client(self.endpoint, chosen) if service == "s3" else iam_client(self.endpoint, chosen)
 
 
-def client(endpoint: str, credentials: Credentials, service: str = "s3") -> BaseClient:
-    """A boto3 client that gives up soon: nothing at loopback deserves minutes of patience."""
+def s3_client(endpoint: str, credentials: Credentials) -> S3Client:
+    """A boto3 S3 client."""
     import boto3
+
+    return boto3.client("s3", **_arguments(endpoint, credentials))
+
+
+def iam_client(endpoint: str, credentials: Credentials) -> IAMClient:
+    """A boto3 IAM client; SeaweedFS has it on the endpoint of S3."""
+    import boto3
+
+    return boto3.client("iam", **_arguments(endpoint, credentials))
+
+
+def ec2_client(endpoint: str, credentials: Credentials) -> EC2Client:
+    """A boto3 EC2 client."""
+    import boto3
+
+    return boto3.client("ec2", **_arguments(endpoint, credentials))
+
+
+class _ClientArguments(TypedDict):
+    endpoint_url: str
+    region_name: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    config: Config
+
+
+def _arguments(endpoint: str, credentials: Credentials) -> _ClientArguments:
+    """Clients that give up soon: nothing at loopback deserves minutes of patience."""
     from botocore.config import Config
 
-    return boto3.client(
-        service,
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret,
-        config=Config(
-            retries={"total_max_attempts": 2},
-            connect_timeout=5,
-            read_timeout=20,
-            s3={"addressing_style": "path"},
+    return {
+        "endpoint_url": endpoint,
+        "region_name": REGION,
+        "aws_access_key_id": credentials.access_key,
+        "aws_secret_access_key": credentials.secret,
+        "config": Config(
+            retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=20, s3={"addressing_style": "path"}
         ),
-    )
+    }
 
 
 def start(folder: Path, ports: S3Ports, *, owner: Path | None = None) -> S3Server:
@@ -168,7 +204,7 @@ def _admin(folder: Path) -> Credentials:
 
 def _answers(server: S3Server) -> bool:
     try:
-        with urllib.request.urlopen(f"{server.endpoint}/healthz", timeout=2):  # noqa: S310  a loopback address
+        with urllib.request.urlopen(f"{server.endpoint}/healthz", timeout=2):  # a loopback address
             pass
         server.client().list_buckets()
     except (urllib.error.URLError, TimeoutError, ConnectionError):

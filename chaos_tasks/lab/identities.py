@@ -1,0 +1,80 @@
+"""The lab's IAM users and what each may do: the pipeline, the injector and the reverter are three principals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from chaos_tasks.lab.private_files import write_private
+from chaos_tasks.lab.seaweedfs import S3Server, allow, create_bucket, create_user
+from chaos_tasks.lab.state import Identities
+
+BUCKET = "flights"
+PIPELINE_USER = "flights-pipeline"
+INJECTOR_USER = "squall-injector"
+REVERTER_USER = "squall-reverter"
+USER_ARN = "arn:aws:iam::000000000000:user/{name}"
+"""How SeaweedFS names a user in a bucket policy; with any other account the policy matches nobody, silently."""
+
+IAM = "arn:aws:iam:::*"
+"""SeaweedFS checks IAM calls against this one resource: a policy can limit the call, not whom it is about."""
+
+
+def pipeline_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
+    """Read data and models, write results: what the target needs, and all that faults may take away."""
+    arn = f"arn:aws:s3:::{bucket}"
+    return allow(
+        (("s3:GetObject",), (f"{arn}/*",)),
+        (("s3:ListBucket", "s3:GetBucketLocation"), (arn,)),
+        (("s3:PutObject",), (f"{arn}/out/*",)),
+    )
+
+
+def injector_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
+    """Take access away: deny by policy, deactivate a key, hide or damage an object of the disposable target."""
+    arn = f"arn:aws:s3:::{bucket}"
+    return allow(
+        (("iam:GetUser", "iam:ListAccessKeys", "iam:UpdateAccessKey"), (IAM,)),
+        (("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"), (IAM,)),
+        (("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:ListBucket"), (arn,)),
+        (("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), (f"{arn}/*",)),
+    )
+
+
+def reverter_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
+    """Give access back; the same calls, under a key that no fault is allowed to name."""
+    return injector_policy(bucket)
+
+
+def ensure(server: S3Server, folder: Path) -> Identities:
+    """Create bucket, users and policies where missing; keys are kept and replaced only when they no longer work."""
+    create_bucket(server, BUCKET)
+    path = folder / "identities.json"
+    if path.exists():
+        known = Identities.model_validate_json(path.read_text(encoding="utf-8"))
+        if known.admin == server.admin and _still_work(server, known):
+            return known
+    made = Identities(
+        admin=server.admin,
+        pipeline=create_user(server, PIPELINE_USER, pipeline_policy()),
+        injector=create_user(server, INJECTOR_USER, injector_policy()),
+        reverter=create_user(server, REVERTER_USER, reverter_policy()),
+    )
+    write_private(path, made.model_dump_json(indent=1))
+    return made
+
+
+def _still_work(server: S3Server, known: Identities) -> bool:
+    """Whether the server still has the keys; one that a fault has deactivated counts, its revert needs it."""
+    iam = server.client("iam")
+    wanted = {
+        PIPELINE_USER: known.pipeline.access_key,
+        INJECTOR_USER: known.injector.access_key,
+        REVERTER_USER: known.reverter.access_key,
+    }
+    for user, key in wanted.items():
+        present = iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
+        if key not in {each["AccessKeyId"] for each in present}:
+            return False
+    return True

@@ -1,0 +1,170 @@
+"""One `up`: independent parts at the same time, each waiting only for what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from pydantic import SecretStr
+
+from chaos_tasks.errors import SquallError
+from chaos_tasks.lab import (
+    identities,
+    instances,
+    mlflow_server,
+    moto_server,
+    postgres,
+    processes,
+    redis_server,
+    reference,
+    seaweedfs,
+)
+from chaos_tasks.lab.ports import LabPorts
+from chaos_tasks.lab.processes import DaemonSpec
+from chaos_tasks.lab.stack import SWEEPER, LabOptions, Part
+from chaos_tasks.lab.state import LabState, lab_folder, load_state, save
+
+Step = Callable[[], None]
+
+
+class Starting:
+    """Holds what is known so far; used once."""
+
+    def __init__(
+        self, options: LabOptions, ports: LabPorts, wanted: frozenset[Part], report: Callable[[str], None]
+    ) -> None:
+        self._options = options
+        self._ports = ports
+        self._wanted = wanted
+        self._report = report
+        self._home = options.home.absolute()
+        self._folder = lab_folder(self._home)
+        # Parts that an earlier `up` started and this one was not asked for stay known.
+        self._known = (load_state(self._home) or LabState(home=self._home, ports=ports)).model_copy(
+            update={"home": self._home, "ports": ports}
+        )
+        self._lock = Lock()
+        self._begun = monotonic()
+
+    def run(self) -> LabState:
+        """Everything that was asked for; raises the first error after all parts had their turn."""
+        servers = {
+            Part.POSTGRES: self._postgres,
+            Part.S3: self._s3,
+            Part.REDIS: self._redis,
+            Part.AWS: self._aws,
+        }
+        users = {
+            Part.SWEEPER: self._sweeper,
+            Part.AIRFLOW: self._airflow,
+            Part.MLFLOW: self._mlflow,
+            Part.REFERENCE: self._reference,
+        }
+        try:
+            self._together(servers)
+            save(self._known)  # who runs from now on finds the ledger
+            self._together(users)
+        finally:
+            save(self._known)
+        if Part.MLFLOW in self._wanted:
+            self._mlflow_ui()
+            save(self._known)
+        return self._known
+
+    def _together(self, steps: dict[Part, Step]) -> None:
+        chosen = {part: step for part, step in steps.items() if part in self._wanted}
+        with ThreadPoolExecutor(max(1, len(chosen))) as pool:
+            futures = [pool.submit(self._timed, part, step) for part, step in chosen.items()]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        for error in errors[1:]:
+            self._report(f"also failed: {error}")
+        if errors:
+            raise errors[0]
+
+    def _timed(self, part: Part, step: Step) -> None:
+        begun = monotonic()
+        try:
+            step()
+        except SquallError:
+            self._report(f"{part.value:10} failed after {monotonic() - begun:.1f} s")
+            raise
+        self._report(f"{part.value:10} up after {monotonic() - begun:.1f} s")
+
+    def _know(self, **facts: Any) -> None:
+        with self._lock:
+            self._known = self._known.model_copy(update=facts)
+
+    def _postgres(self) -> None:
+        server = postgres.start(self._folder / "postgres", owner=self._home)
+        self._know(
+            ledger_url=server.dsn("squall"),
+            airflow_database=server.dsn("airflow", "psycopg2"),
+            mlflow_uri=server.dsn("mlflow", "psycopg2"),
+        )
+
+    def _s3(self) -> None:
+        ports = seaweedfs.S3Ports.of(self._ports)
+        server = seaweedfs.start(self._folder / "s3", ports, owner=self._home)
+        self._know(s3_endpoint=server.endpoint, identities=identities.ensure(server, self._folder / "s3"))
+
+    def _redis(self) -> None:
+        server = redis_server.start(self._folder / "redis", self._ports.redis, owner=self._home)
+        self._know(redis_url=server.url)
+
+    def _aws(self) -> None:
+        server = moto_server.start(self._folder / "aws", self._ports.aws, owner=self._home)
+        self._know(aws_endpoint=server.endpoint, ec2_instance=moto_server.ensure_instance(server))
+        instances.start(self._folder, server.endpoint, owner=self._home)
+
+    def _sweeper(self) -> None:
+        spec = DaemonSpec(
+            name=SWEEPER,
+            argv=(processes.PYTHON, "-m", "chaos_tasks.lab.keeper", *self._options.sweeper),
+            folder=self._folder,
+            cwd=self._home,
+            env={**processes.import_environment(), **self._options.environment()},
+            owner=self._home,
+        )
+        if processes.load_alive(self._folder, SWEEPER) is None:
+            processes.start(spec)
+
+    def _airflow(self) -> None:
+        from chaos_tasks.lab import airflow_server  # httpx comes with Airflow
+
+        settings = airflow_server.AirflowSettings(
+            home=self._home,
+            dags=self._options.dags.absolute(),
+            database=self._known.airflow_database,
+            port=self._ports.airflow,
+            lanes=self._options.lanes or airflow_server.default_lanes(),
+            extra_env=self._options.environment(),
+        )
+        server = airflow_server.start(settings)
+        self._know(airflow_url=settings.url, airflow_user=server.user, airflow_password=SecretStr(server.password))
+        airflow_server.await_ready(server, self._options.expected_dags)
+
+    def _mlflow(self) -> None:
+        mlflow_server.upgrade_database(self._folder / "mlflow", self._known.mlflow_uri)
+        artifacts = self._folder / "mlflow" / "artifacts"
+        artifacts.mkdir(parents=True, exist_ok=True)
+        self._know(mlflow_artifacts=artifacts.as_uri())
+
+    def _mlflow_ui(self) -> None:
+        folder = self._folder / "mlflow"
+        server = mlflow_server.start(
+            folder, self._ports.mlflow, self._known.mlflow_uri, folder / "artifacts", owner=self._home
+        )
+        self._know(mlflow_ui_url=server.url)
+        if self._options.wait_for_mlflow_ui:
+            mlflow_server.await_ready(server)
+
+    def _reference(self) -> None:
+        if self._known.identities is None:
+            return
+        repo = self._folder / "flights"
+        spec = reference.ReferenceSpec(repo, self._known.s3_endpoint, self._known.identities.admin)
+        reference.ensure(spec)
+        self._know(reference_repo=str(repo))

@@ -1,0 +1,124 @@
+"""What a running lab is made of, as one owner-only file that others load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_serializer
+
+from chaos_tasks.errors import SetupError
+from chaos_tasks.lab.credentials import Credentials
+from chaos_tasks.lab.ports import LabPorts
+from chaos_tasks.lab.private_files import write_private
+from chaos_tasks.settings import ENDPOINTS_FILE, Endpoints
+
+FOLDER = "lab"
+STATE_FILE = "lab.json"
+CREDENTIALS_FILE = "credentials.json"
+
+
+class Identities(BaseModel):
+    """The four principals of the lab's S3; the target, the fault and its undo never share one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    admin: Credentials
+    pipeline: Credentials
+    injector: Credentials
+    reverter: Credentials
+
+
+class LabState(BaseModel):
+    """Where everything is; an empty string is a part that was not started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    home: Path
+    ports: LabPorts
+    ledger_url: str = ""
+    airflow_database: str = ""
+    mlflow_uri: str = ""
+    mlflow_artifacts: str = ""
+    mlflow_ui_url: str = ""
+    s3_endpoint: str = ""
+    identities: Identities | None = None
+    redis_url: str = ""
+    aws_endpoint: str = ""
+    ec2_instance: str = ""
+    airflow_url: str = ""
+    airflow_user: str = ""
+    airflow_password: SecretStr = SecretStr("")
+    reference_repo: str = ""
+
+    @field_serializer("airflow_password", when_used="json")
+    def _in_full(self, value: SecretStr) -> str:
+        # JSON of this value is written by `save` only.
+        return value.get_secret_value()
+
+    def variables(self) -> dict[str, str]:
+        """For ${NAME} in target files."""
+        told = {
+            "SQUALL_S3_ENDPOINT": self.s3_endpoint,
+            "SQUALL_AWS_ENDPOINT": self.aws_endpoint,
+            "SQUALL_EC2_INSTANCE": self.ec2_instance,
+            "SQUALL_EC2_PID_FILE": str(instance_file(self.home, self.ec2_instance)) if self.ec2_instance else "",
+            "SQUALL_REDIS_URL": self.redis_url,
+            "SQUALL_FLIGHTS_REPO": self.reference_repo,
+            "SQUALL_MLFLOW_ARTIFACTS": self.mlflow_artifacts,
+        }
+        return {name: value for name, value in told.items() if value}
+
+
+def lab_folder(home: Path) -> Path:
+    """Where the servers keep their data, logs and pid files."""
+    return home / FOLDER
+
+
+def instance_file(home: Path, instance_id: str) -> Path:
+    """Where the process group that runs on an instance is registered."""
+    return lab_folder(home) / "instances" / f"{instance_id}.json"
+
+
+def load_state(home: Path) -> LabState | None:
+    """The lab of this home; None if it was never started or has been taken down."""
+    path = lab_folder(home) / STATE_FILE
+    try:
+        return LabState.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        # The cause is dropped on purpose: pydantic quotes the input, and the input is secrets.
+        raise SetupError(f"{path} is damaged or of another version", remedy="squall down, then squall up") from None
+
+
+def save(state: LabState) -> None:
+    """Write the lab's own file, and the two by which settings find servers and credentials."""
+    write_private(lab_folder(state.home) / STATE_FILE, state.model_dump_json(indent=1))
+    credentials = lab_folder(state.home) / CREDENTIALS_FILE
+    if state.identities is not None:
+        write_private(credentials, json.dumps(_named(state.identities), indent=1))
+    ends = Endpoints(
+        ledger_url=state.ledger_url,
+        mlflow_uri=state.mlflow_uri,
+        mlflow_ui_url=state.mlflow_ui_url,
+        airflow_url=state.airflow_url,
+        credentials_file=str(credentials) if state.identities is not None else "",
+        variables=state.variables(),
+    )
+    write_private(state.home / ENDPOINTS_FILE, ends.model_dump_json(indent=1))
+
+
+def forget(home: Path) -> None:
+    """Settings find no servers any more; keys, passwords and data stay for the next start."""
+    (home / ENDPOINTS_FILE).unlink(missing_ok=True)
+
+
+def _named(identities: Identities) -> dict[str, dict[str, str]]:
+    # Not the administrator: nothing that runs an experiment may have that key.
+    named = {
+        "pipeline": identities.pipeline,
+        "injector": identities.injector,
+        "reverter": identities.reverter,
+    }
+    return {name: {"access_key_id": key.access_key, "secret_access_key": key.secret} for name, key in named.items()}
