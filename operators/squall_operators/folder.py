@@ -14,6 +14,9 @@ from squall_operators.rendering import render
 from squall_operators.run_ids import experiment_of
 
 
+_NAMING = re.compile(r"^name:\s*[\"']?([a-z0-9-]+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
+
+
 def settings_near(dag_file: str) -> Settings:
     """Settings of the nearest squall.toml above a DAG file, or of the one that SQUALL_CONFIG names."""
     return find_settings(start=Path(dag_file).parent)
@@ -29,8 +32,10 @@ def experiment_dags(dag_file: str) -> dict[str, DAG]:
 
 
 def experiment_names(dag_file: str) -> list[str]:
-    """Names of all sound experiments, sorted."""
-    return sorted(one.experiment.name for one in load_experiments(settings_near(dag_file).experiments_dir).experiments)
+    """Names that the files give themselves, sorted; not validated, since choosing a broken one is refused anyway."""
+    paths = settings_near(dag_file).experiments_dir.glob("**/*.yaml")
+    found = (_NAMING.search(path.read_text(encoding="utf-8", errors="replace")) for path in paths)
+    return sorted({match[1] for match in found if match})
 
 
 def raise_for_broken_files(dag_file: str) -> None:
@@ -55,9 +60,9 @@ class BrokenExperimentsError(Exception):
 
 def _load_one(folder: Path, name: str) -> tuple[LoadedExperiment, ...]:
     """The experiment of that name without parsing the others; all of them when no file seems to be it."""
-    naming = re.compile(rf"^name:\s*[\"']?{re.escape(name)}[\"']?\s*(#.*)?$", re.MULTILINE)
     for path in sorted(folder.glob("**/*.yaml")):
-        if not naming.search(path.read_text(encoding="utf-8", errors="replace")):
+        naming = _NAMING.search(path.read_text(encoding="utf-8", errors="replace"))
+        if naming is None or naming[1] != name:
             continue
         try:
             loaded = load_experiment(path)

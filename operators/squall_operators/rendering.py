@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, TriggerRule
+from airflow.sdk.definitions.param import ParamsDict
 
 from chaos_tasks.loading import LoadedExperiment
 from chaos_tasks.model.experiment import Experiment
@@ -64,11 +65,11 @@ def render(loaded: LoadedExperiment) -> DAG:
         catchup=False,
         max_active_runs=1,  # no dagrun_timeout: it would skip the teardown too
         is_paused_upon_creation=False,
-        params=form,
         tags={"squall", f"risk:{experiment.risk}", f"target:{experiment.target}", *experiment.tags},
         default_args={"owner": experiment.owner, "retry_delay": PAUSE},
     ) as dag:
         _tasks(as_template(experiment), loaded.sha256, sorted(form))
+    dag.params = ParamsDict(form)  # afterwards, else each task gets a copy: a fifth of the time, and of the size
     return dag
 
 
