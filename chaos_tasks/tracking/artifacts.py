@@ -1,0 +1,41 @@
+"""The files that go with a run: the experiment, the environment, the ledger's records, and two pictures."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from importlib.metadata import distributions
+from pathlib import Path
+
+import yaml
+
+from chaos_tasks.judging.dossier import Dossier
+from chaos_tasks.model.base import canonical
+from chaos_tasks.tracking.plots import write_plots
+
+
+def write_artifacts(dossier: Dossier, folder: Path) -> None:
+    """Write all files; the same records give the same files, byte for byte, but for the environment's own."""
+    if dossier.plan is not None:
+        plain = dossier.plan.experiment.model_dump(mode="json")
+        (folder / "experiment.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+        (folder / "plan.json").write_bytes(dossier.plan.canonical())
+    if dossier.verdict is not None:
+        (folder / "verdict.json").write_bytes(dossier.verdict.canonical())
+    lines = b"\n".join(stored.canonical() for stored in dossier.records)
+    (folder / "ledger.jsonl").write_bytes(lines + b"\n")
+    (folder / "environment.json").write_bytes(environment())
+    write_plots(dossier, folder)
+
+
+@lru_cache(maxsize=1)
+def environment() -> bytes:
+    """Python, platform and installed packages of this process, as JSON."""
+    packages = {one.name: one.version for one in distributions() if one.name}
+    return canonical(
+        {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "packages": dict(sorted(packages.items())),
+        }
+    )

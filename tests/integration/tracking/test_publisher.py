@@ -1,0 +1,164 @@
+"""Publishing to a real MLflow database: what people find there, once, however often it is published."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos_tasks.errors import LedgerError, SetupError
+from chaos_tasks.judging.judge import judge
+from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.record import Stored
+from chaos_tasks.tracking.publisher import EXPERIMENT, MlflowPublisher
+from tests.unit.judging.cases import T0, facts, handle, log_of, paired, plan, signal
+
+RUN = "run-labels"
+
+
+class Reader:
+    """The part of a ledger that a publisher reads."""
+
+    def __init__(self, records: list[Stored]) -> None:
+        self._records = records
+
+    def records(self, *, run_id: str | None = None, **_: Any) -> list[Stored]:
+        return [stored for stored in self._records if stored.record.run_id == run_id]
+
+
+def judged(judge_it: bool = True) -> list[Stored]:
+    the_plan = plan()
+    trials, observations = paired([0.90, 0.91, 0.89, 0.92], [0.86, 0.87, 0.85, 0.89], signals=(signal("drift"),))
+    trials = [
+        trial.model_copy(update={"metrics": {"auc": item.value, "nan": float("nan")}})
+        for trial, item in zip(trials, observations, strict=True)
+    ]
+    verdict = judge(the_plan, trials, observations, [handle(Phase.REVERTED)], facts(), T0 + timedelta(minutes=9))
+    return log_of(the_plan, trials, observations, verdict if judge_it else None)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    import warnings
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own migrations
+        from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+        _initialize_tables(create_sqlalchemy_engine(f"sqlite:///{folder}/mlflow.db"))
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def published(database: str) -> MlflowPublisher:
+    folder = Path(database.removeprefix("sqlite:///")).parent / "artifacts"
+    publisher = MlflowPublisher(
+        Reader(judged()),  # type: ignore[arg-type]  # a publisher asks for records only
+        database,
+        ui_url="http://127.0.0.1:5050",
+        artifacts=folder.as_uri(),
+    )
+    publisher.publish(RUN)
+    return publisher
+
+
+def runs(publisher: MlflowPublisher, **tags: str) -> list[Any]:
+    experiment = publisher.client().get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    condition = " and ".join(f"tags.`squall.{name}` = '{value}'" for name, value in tags.items())
+    return list(publisher.client().search_runs([experiment.experiment_id], condition))
+
+
+def test_a_night_holds_experiments_that_hold_trials(published: MlflowPublisher) -> None:
+    (night,) = runs(published, kind="night")
+    (experiment,) = runs(published, kind="experiment")
+    trials = runs(published, kind="trial")
+    assert experiment.data.tags["mlflow.parentRunId"] == night.info.run_id
+    assert {trial.data.tags["mlflow.parentRunId"] for trial in trials} == {experiment.info.run_id}
+    assert len(trials) == 8
+
+
+def test_the_verdict_and_each_seed_are_shown(published: MlflowPublisher) -> None:
+    (experiment,) = runs(published, kind="experiment")
+    tags, metrics = experiment.data.tags, experiment.data.metrics
+    assert (tags["squall.verdict"], tags["squall.response"]) == ("deviated", "detected")
+    assert metrics["check.auc.low"] > metrics["check.auc.margin"] == 0.01
+    history = published.client().get_metric_history(experiment.info.run_id, "treatment.auc")
+    assert [(metric.step, metric.value) for metric in history] == [(100, 0.86), (101, 0.87), (102, 0.85), (103, 0.89)]
+
+
+def test_the_dvc_version_is_the_data_set(published: MlflowPublisher) -> None:
+    (experiment,) = runs(published, kind="experiment")
+    (used,) = experiment.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("flights", "d" * 36)
+    assert json.loads(used.dataset.source)["digest"] == "d" * 64
+
+
+def test_the_files_of_the_run_are_there(published: MlflowPublisher, tmp_path: Path) -> None:
+    (experiment,) = runs(published, kind="experiment")
+    names = {item.path for item in published.client().list_artifacts(experiment.info.run_id)}
+    assert names == {
+        *("experiment.yaml", "plan.json", "verdict.json", "ledger.jsonl", "environment.json"),
+        *("checks.png", "timeline.png"),
+    }
+    ledger = Path(published.client().download_artifacts(experiment.info.run_id, "ledger.jsonl", str(tmp_path)))
+    assert [Stored.model_validate_json(line).canonical() for line in ledger.read_bytes().splitlines()] == [
+        stored.canonical() for stored in judged()
+    ]
+
+
+def test_publishing_again_changes_nothing(published: MlflowPublisher) -> None:
+    def shown() -> list[tuple[str, Any, Any, int]]:
+        experiment = published.client().get_experiment_by_name(EXPERIMENT)
+        assert experiment is not None
+        found = published.client().search_runs([experiment.experiment_id])
+        return sorted(
+            (run.info.run_id, run.data.params, run.data.tags, len(run.inputs.dataset_inputs)) for run in found
+        )
+
+    before, first = shown(), published.publish(RUN)
+    (experiment,) = runs(published, kind="experiment")
+    assert shown() == before
+    assert published.publish(RUN) == first
+    assert first.endswith(f"/runs/{experiment.info.run_id}")
+    assert len(published.client().get_metric_history(experiment.info.run_id, "treatment.auc")) == 4
+
+
+def test_a_tag_that_somebody_changed_is_put_right(published: MlflowPublisher) -> None:
+    (experiment,) = runs(published, kind="experiment")
+    published.client().set_tag(experiment.info.run_id, "squall.verdict", "held")
+    published.publish(RUN)
+    assert runs(published, kind="experiment")[0].data.tags["squall.verdict"] == "deviated"
+
+
+def test_one_night_however_often_it_is_asked_for(published: MlflowPublisher) -> None:
+    first = published.ensure_night("2026-12-01", T0)
+    assert published.ensure_night("2026-12-01", T0 + timedelta(hours=1)) == first
+    published.end_night("2026-12-01", T0, {"held": 3})
+    (night,) = runs(published, kind="night", campaign_id="2026-12-01")
+    assert (night.data.metrics["held"], night.info.status) == (3, "FINISHED")
+
+
+def test_a_run_without_verdict_is_not_published(database: str) -> None:
+    publisher = MlflowPublisher(Reader(judged(judge_it=False)), database)  # type: ignore[arg-type]
+    with pytest.raises(LedgerError, match="no verdict"):
+        publisher.publish(RUN)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:////no-such-folder/mlflow.db",
+        "postgresql+psycopg2://me:secret@127.0.0.1:9/mlflow",
+        "http://me:secret@127.0.0.1:9",
+    ],
+)
+def test_mlflow_that_is_down_says_what_to_do_and_no_password(uri: str) -> None:
+    publisher = MlflowPublisher(Reader(judged()), uri)  # type: ignore[arg-type]
+    with pytest.raises(SetupError, match="the outcome stands") as caught:
+        publisher.publish(RUN)
+    assert "secret" not in str(caught.value)
