@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from chaos_tasks.faults.stream.drop import Drop
 from chaos_tasks.lab.redis_server import RedisServer
 from chaos_tasks.model.place import StreamPlace
 from chaos_tasks.testing.conformance import Arrangement
+from tests.conformance.collected import Builder
 from tests.integration.faults.worlds import context
 from tests.servers import unique
 
@@ -35,7 +36,7 @@ def _on_a_stream(
     return build
 
 
-ARRANGEMENTS = {
+ARRANGEMENTS: dict[str, Builder] = {
     "stream.delay": _on_a_stream(Delay(), {"delay_ms": 200, "fraction": 0.5}),
     "stream.drop": _on_a_stream(Drop(), {"fraction": 0.25}),
 }

@@ -29,9 +29,7 @@ class Drop(RelayedFault[DropParams]):
 
     kind: ClassVar[str] = "stream.drop"
     summary: ClassVar[str] = "A share of the records of a stream is lost."
-    cause: ClassVar[str] = (
-        "Unacknowledged writes, a full buffer, retention shorter than a consumer is behind, a bad filter."
-    )
+    cause: ClassVar[str] = "Unacknowledged writes, a full buffer, retention shorter than a consumer lags, a bad filter."
     params_type: ClassVar[type[FaultParams]] = DropParams
 
     def order(self, handle: Handle, params: DropParams) -> RelayFault:

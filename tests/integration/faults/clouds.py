@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.lab.moto_server import MotoServer
 from chaos_tasks.lab.seaweedfs import REGION, S3Server, allow, create_bucket, create_user
 from chaos_tasks.model.place import InstancePlace, S3Place
+from chaos_tasks.ports import Clock
 from tests.integration.faults.worlds import ANYBODY, context, named
 from tests.servers import aws_client, unique
 
@@ -25,26 +28,31 @@ class PipelineWorld:
 
     def __init__(self, server: S3Server, folder: Path, *, prefix: str = "dvc/") -> None:
         self.server, self.folder = server, folder
-        self.bucket, self.user = unique("bucket"), unique("pipeline")
+        self.bucket, self.user, self.reverter = unique("bucket"), unique("pipeline"), unique("reverter")
         create_bucket(server, self.bucket)
         arns = (f"arn:aws:s3:::{self.bucket}", f"arn:aws:s3:::{self.bucket}/*")
         operator = allow((POLICY_ACTIONS, arns[:1]), (("iam:*",), ("*",)))
         self.clients = named(
             pipeline=create_user(server, self.user, allow((PIPELINE_ACTIONS, arns))),
+            bystander=create_user(server, unique("bystander"), allow((PIPELINE_ACTIONS, arns))),
             injector=create_user(server, unique("injector"), operator),
-            reverter=create_user(server, unique("reverter"), operator),
+            reverter=create_user(server, self.reverter, operator),
         )
         self.place = S3Place(
             endpoint=server.endpoint, region=REGION, bucket=self.bucket, prefix=prefix, principal=self.user
         )
         self.admin: Any = server.client()
         self.iam: Any = server.client("iam")
-        self.admin.put_object(Bucket=self.bucket, Key=f"{prefix}a", Body=b"1")
-        self.admin.put_object(Bucket=self.bucket, Key="elsewhere/a", Body=b"1")
 
-    def context(self, lease_s: float = 60.0) -> FaultContext:
+    def context(self, clock: Clock | None = None) -> FaultContext:
         """What a new process would have."""
-        return context(self.folder, self.clients, lease_s=lease_s)
+        made = context(self.folder, self.clients)
+        return made if clock is None else dataclasses.replace(made, clock=clock)
+
+    def put(self, *keys: str) -> None:
+        """Write objects; left out where none is needed, since each bucket with objects takes volumes of the server."""
+        for key in keys:
+            self.admin.put_object(Bucket=self.bucket, Key=key, Body=b"1")
 
     def read(self, key: str) -> str:
         """How reading a key ends for the pipeline: `ok` or AWS's code."""
@@ -62,8 +70,21 @@ class PipelineWorld:
 
     def sids(self) -> list[str]:
         """Sids of the bucket's policy."""
-        policy = json.loads(self.admin.get_bucket_policy(Bucket=self.bucket)["Policy"])
-        return sorted(str(each["Sid"]) for each in policy["Statement"])
+        return sorted(str(each["Sid"]) for each in self.policy()["Statement"])
+
+    def policy(self) -> dict[str, Any]:
+        """The bucket's policy as it is."""
+        document: dict[str, Any] = json.loads(self.admin.get_bucket_policy(Bucket=self.bucket)["Policy"])
+        return document
+
+    def policy_plus(self, statement: dict[str, Any]) -> str:
+        """The bucket's policy with one more statement."""
+        policy = self.policy()
+        return json.dumps({**policy, "Statement": [*policy["Statement"], statement]})
+
+    def keep_statements(self, kept: Callable[[str], bool]) -> None:
+        """Take the others out of the bucket's policy."""
+        self.set_policy(*(each for each in self.policy()["Statement"] if kept(each["Sid"])))
 
     def owners_statement(self, sid: str) -> dict[str, Any]:
         """A harmless statement."""

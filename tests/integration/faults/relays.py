@@ -40,6 +40,10 @@ class Line:
         )
         return self.came_out()
 
+    def has_read(self, count: int) -> bool:
+        """Whether the relay has dealt with that many records of this stream."""
+        return bool(self.client.hget(f"{self.sink}:relayed", "number") == b"%d" % count)
+
     def counters(self) -> dict[str, int]:
         """Of all relays under the prefix."""
         return {name.decode(): int(value) for name, value in self.client.hgetall(f"{self.prefix}:counters").items()}

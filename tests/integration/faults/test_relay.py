@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from chaos_tasks.lab import processes, redis_server as redis_part
+from chaos_tasks.lab import processes
+from chaos_tasks.lab import redis_server as redis_part
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.redis_server import RedisServer
 from chaos_tasks.lab.waiting import wait_until
@@ -82,7 +84,7 @@ def test_the_same_seed_hurts_the_same_records(redis_server: RedisServer) -> None
         put_fault(line.client, Keys(prefix=prefix), slow("h", action="drop", fraction=0.25), ttl_s=60)
         line.feed(1_000)
         with relaying(line):
-            wait_until(lambda: line.client.hget(f"{line.sink}:relayed", "number") == b"1000", what="all read")
+            wait_until(partial(line.has_read, 1_000), what="all read")
         seen.append(line.came_out())
     assert seen[0] == seen[1]
     assert 680 <= len(seen[0]) <= 820
