@@ -164,7 +164,8 @@ def test_a_dead_companion_makes_the_trial_void(tmp_path: Path, runner: Supervise
 
 
 def test_a_companion_lives_as_long_as_the_trial(tmp_path: Path, runner: SupervisedRunner) -> None:
-    code = f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(99)"
+    note = f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))"
+    code = f"import os, pathlib, time; {note}; time.sleep(99)"
     relay = Companion(name="relay", command=(sys.executable, "-I", "-S", "-c", code))
     trial = runner.run(make_spec(tmp_path, steps=100, companions=(relay,)))
     assert trial.status is TrialStatus.COMPLETED, trial.error
