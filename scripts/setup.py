@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "squall-setup.stamp"
+INSTALLING = VENV / ".squall-installing"  # `squall up` refuses an environment that is half-made
 LOCK = ROOT / "requirements" / "lock.txt"
 BOOTSTRAP = ROOT / "requirements" / "bootstrap.txt"
 TORCH = "torch==2.13.0"
@@ -33,10 +34,12 @@ def main() -> None:
     started = time.monotonic()
     STAMP.unlink(missing_ok=True)  # without the stamp everybody sees that this is half-done
     make_venv()
+    INSTALLING.touch()
     uv("pip", "sync", "--require-hashes", str(LOCK), str(BOOTSTRAP), what="packages of the lock (about 700 MB)")
     uv("pip", "install", *torch_options(), TORCH, what=f"torch for {torch_backend()}")
     uv("pip", "install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT), what="squall itself")
     STAMP.write_text(wanted)
+    INSTALLING.unlink(missing_ok=True)
     say(f"done in {time.monotonic() - started:.0f} s")
 
 
