@@ -14,7 +14,9 @@ from chaos_tasks.lab.stack import LabOptions, Part, ProcessState
 from chaos_tasks.settings import FILE_NAME, Settings, find_settings
 
 
-def options_of(settings: Settings) -> LabOptions:
+def options_of(
+    settings: Settings, *, expected_dags: frozenset[str] = frozenset(), wait_for_mlflow_ui: bool = False
+) -> LabOptions:
     """A lab as squall.toml and the environment ask for it."""
     config = settings.root / FILE_NAME
     table = tomllib.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
@@ -24,6 +26,8 @@ def options_of(settings: Settings) -> LabOptions:
         config=config if config.exists() else None,
         ports=LabPorts.from_settings(table.get("lab", {}).get("ports", {})),
         lanes=settings.lanes,
+        expected_dags=expected_dags,
+        wait_for_mlflow_ui=wait_for_mlflow_ui,
     )
 
 

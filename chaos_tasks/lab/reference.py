@@ -8,7 +8,9 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +29,8 @@ RAW = ("raw/flights.parquet", "raw/weather.parquet")
 SEALED = "sealed/eval.parquet"
 CHAMPION_KEY = "models/champion.npz"
 STAMP = "reference.json"
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+NOT_COPIED = ("__pycache__", "*.pyc", ".*", "targets", "README.md")
+"""`targets` and the read-me speak about the pipeline to Squall's users; they are no part of it."""
 GIT_CONFIG = {
     "user.name": "Squall lab",
     "user.email": "lab@squall.invalid",
@@ -104,16 +107,20 @@ def _is_current(spec: ReferenceSpec, stamp_file: Path, digest: str) -> bool:
 
 def _build(spec: ReferenceSpec) -> None:
     repo = spec.repo
-    shutil.copytree(sources(), repo, ignore=IGNORED)
+    shutil.copytree(sources(), repo, ignore=shutil.ignore_patterns(*NOT_COPIED))
     _git(repo, "init", "-q", "-b", "main")
     for key, value in GIT_CONFIG.items():
         _git(repo, "config", key, value)
-    _configure_dvc(spec)
-    for month in spec.months:
-        _add_version(spec, month)
-    _dvc(repo, ("push", "--all-tags", "--jobs", "4"), spec.admin.as_environment())
-    if spec.train:
-        _publish_champion(spec)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        ingested = [pool.submit(_ingest, spec, month) for month in spec.months]
+        _configure_dvc(spec)
+        for month, ready in zip(spec.months, ingested, strict=True):
+            _commit_version(spec, month, ready.result())
+        admin = spec.admin.as_environment()
+        pushed = pool.submit(_dvc, repo, ("push", "--all-tags", "--jobs", "4"), admin)
+        if spec.train:
+            _publish_champion(spec)
+        pushed.result()
 
 
 def _configure_dvc(spec: ReferenceSpec) -> None:
@@ -131,18 +138,23 @@ def _configure_dvc(spec: ReferenceSpec) -> None:
     (repo / ".gitignore").write_text("/prepared\n/out\n/checkpoints\n__pycache__/\n", encoding="utf-8")
 
 
-def _add_version(spec: ReferenceSpec, month: str) -> None:
+def _ingest(spec: ReferenceSpec, month: str) -> Path:
+    """The raw tables of a version in a folder apart; the sealed set is the same for all, so the first one has it."""
+    made = spec.repo.with_name(f"{spec.repo.name}.{month}")
+    shutil.rmtree(made, ignore_errors=True)
+    sealed = ("--sealed", str(made / SEALED), "--sealed-rows", str(spec.sealed_rows)) if month == spec.months[0] else ()
+    _python(spec.repo, "pipeline/ingest.py", "--through", month, "--out", str(made / "raw"), *sealed)
+    return made
+
+
+def _commit_version(spec: ReferenceSpec, month: str, ingested: Path) -> None:
     repo = spec.repo
-    # The sealed set is the same for all versions: ingest takes it from later months.
-    _python(repo, "pipeline/ingest.py", "--through", month, "--out", "raw", *_sealed_options(spec))
+    shutil.copytree(ingested, repo, dirs_exist_ok=True)
+    shutil.rmtree(ingested)
     _dvc(repo, ("add", "-q", *RAW, SEALED))
     _git(repo, "add", "--all")
     _git(repo, "commit", "-q", "-m", f"Data through {month}")
     _git(repo, "tag", f"data-{month}")
-
-
-def _sealed_options(spec: ReferenceSpec) -> Sequence[str]:
-    return ("--sealed", SEALED, "--sealed-rows", str(spec.sealed_rows))
 
 
 def _publish_champion(spec: ReferenceSpec) -> None:
@@ -157,7 +169,8 @@ def _publish_champion(spec: ReferenceSpec) -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(fnmatch(part, pattern) for part in parts for pattern in NOT_COPIED):
             yield path
 
 
