@@ -68,8 +68,12 @@ def test_a_stage_is_reproduced_with_its_seed_and_its_outputs_are_copied(tmp_path
     train = f"import json, yaml\n{read}\njson.dump({{'seed': seed}}, open('metrics.json', 'w'))\n"
     (clone / "train.py").write_text(train)
     (clone / "params.yaml").write_text("train:\n  seed: 1\n  depth: 2\n")
-    stage = {"cmd": f"{sys.executable} train.py", "deps": ["train.py"], "params": ["train.seed"]}
-    stage["outs"] = [{"metrics.json": {"cache": False}}]  # type: ignore[assignment]
+    stage: dict[str, object] = {
+        "cmd": f"{sys.executable} train.py",
+        "deps": ["train.py"],
+        "params": ["train.seed"],
+        "outs": [{"metrics.json": {"cache": False}}],
+    }
     (clone / "dvc.yaml").write_text(json.dumps({"stages": {"train": stage}}))
     home = {"HOME": str(tmp_path), "DVC_NO_ANALYTICS": "1", "PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd()}
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=clone, check=True, env=home)
