@@ -8,10 +8,10 @@ from chaos_tasks.model.target import Target
 from chaos_tasks.settings import Settings
 
 
-def read_target(settings: Settings, name: str) -> Target:
+def read_target(settings: Settings, name: str, *, keep_unset: bool = False) -> Target:
     """Load and check a target of the inventory; raises SetupError or InvalidFile."""
     path = settings.target_path(name)
-    target = load_target(path, settings.variables)
+    target = load_target(path, settings.variables, keep_unset=keep_unset)
     if target.name != name:
         cause = f"the file describes {target.name!r}, the inventory calls it {name!r}"
         raise InvalidFile(path, (Problem(1, "name", cause, "give both the same name"),))

@@ -98,10 +98,10 @@ def _params_problems(
     return []
 
 
-def load_target(path: Path, variables: Mapping[str, str]) -> Target:
+def load_target(path: Path, variables: Mapping[str, str], *, keep_unset: bool = False) -> Target:
     """Load a target file, with ${NAME} replaced by variables; raises InvalidFile."""
     document = strict_yaml.load(path)
-    strict_yaml.expand(document, variables)
+    strict_yaml.expand(document, variables, keep_unset=keep_unset)
     try:
         return Target.model_validate(document.content)
     except ValidationError as error:

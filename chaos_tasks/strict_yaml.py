@@ -127,12 +127,16 @@ def _dotted(location: Location) -> str:
     return ".".join(str(part) for part in location)
 
 
-def expand(document: Document, variables: Mapping[str, str]) -> None:
-    """Replace ${NAME} in every text by a variable; raises InvalidFile naming the field and the missing variable."""
+def expand(document: Document, variables: Mapping[str, str], *, keep_unset: bool = False) -> None:
+    """Replace ${NAME} in every text by a variable; raises InvalidFile naming the field and the missing variable.
+
+    With ``keep_unset`` a missing variable stays as it is written: enough to check the shape of a file.
+    """
     problems: list[Problem] = []
-    document.content = _expand(document.content, (), document, variables, problems)
-    if problems:
+    content = _expand(document.content, (), document, variables, problems)
+    if problems and not keep_unset:
         raise InvalidFile(document.path, tuple(problems))
+    document.content = content
 
 
 def _expand(value: Any, at: Location, document: Document, variables: Mapping[str, str], problems: list[Problem]) -> Any:
@@ -155,6 +159,6 @@ def _expand(value: Any, at: Location, document: Document, variables: Mapping[str
                 f"set the environment variable {match[1]}, or start the embedded servers with `squall up`",
             )
         )
-        return ""
+        return match[0]
 
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", replace, value)

@@ -48,8 +48,9 @@ def _target_errors() -> list[InvalidFile]:
     settings, errors = find_settings(), []
     for name in sorted(settings.targets):
         try:
-            read_target(settings, name)
-            click.echo(f"ok       target {name}")
+            target = read_target(settings, name, keep_unset=True)
+            unset = "  (some ${...} are not set: start the servers with `squall up`)" if "${" in str(target) else ""
+            click.echo(f"ok       target {name}{unset}")
         except InvalidFile as error:
             errors.append(error)
             click.secho(f"invalid  target {name}", fg="red")

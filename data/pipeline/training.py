@@ -129,7 +129,6 @@ def report(training: Training, loss: Tensor, progress: Progress) -> None:
 
 def run(training: Training, folder: Path, progress: Progress, alive: Callable[[], None]) -> None:
     """Trains to the last step; `alive` may raise to give up."""
-    resume(training, folder, progress)
     while training.step < training.steps:
         loss = training.advance()
         last = training.step == training.steps

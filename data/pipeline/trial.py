@@ -60,8 +60,9 @@ def run(args: argparse.Namespace, progress: Progress, ranks: Ranks) -> None:
     where = device(args.device)
     plan = training.Plan(args.seed, args.epochs, args.batch, args.rate, args.save_every, where)
     train = training.Training(plan, batches.encode(table, encoding), encoding, ranks)
+    training.resume(train, args.checkpoints, progress)
     if ranks.rank == 0:
-        progress.write("start", step=0, steps=train.steps, loss=None, pid=os.getpid(), device=where)
+        progress.write("start", step=train.step, steps=train.steps, loss=None, pid=os.getpid(), device=where)
     training.run(train, args.checkpoints, progress, alive)
     if ranks.rank == 0:
         finish(args, train)

@@ -48,7 +48,9 @@ def run(table: Path, folder: Path, stop_at: int | None = None, seed: int = 1) ->
         if trained.step == stop_at:
             raise InterruptedError
 
-    training.run(trained, folder / "ckpt", Progress(folder / "progress.jsonl"), alive)
+    progress = Progress(folder / "progress.jsonl")
+    training.resume(trained, folder / "ckpt", progress)
+    training.run(trained, folder / "ckpt", progress, alive)
     return trained
 
 
