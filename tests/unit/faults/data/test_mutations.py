@@ -104,7 +104,7 @@ def test_reflection_always_changes_the_side(value: float, limit: float, spread: 
 @pytest.mark.parametrize("mechanism", ["mcar", "mar", "mnar"])
 def test_missing_values_loses_exactly_the_share_of_what_was_present(file: Path, mechanism: str) -> None:
     before = read(file)
-    params = {"columns": ["temp"], "fraction": 0.3, "mechanism": mechanism}
+    params: dict[str, JsonValue] = {"columns": ["temp"], "fraction": 0.3, "mechanism": mechanism}
     apply("data.missing_values", file, params | ({"given": "distance"} if mechanism == "mar" else {}))
     after = read(file)
     present = len(before) - before["temp"].null_count
