@@ -1,0 +1,104 @@
+"""One real Airflow for all system tests: scheduler, DAG processor, triggerer, api-server, ledger and sweeper."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.servers import make_short_folder
+from tests.system.tiny_target import METHODS, TinyProject, make_project
+
+from chaos_tasks.lab import processes, stack
+from chaos_tasks.lab.airflow_api import AirflowApi, DagRun
+from chaos_tasks.lab.stack import LabOptions, Part
+from chaos_tasks.lab.waiting import wait_until
+from chaos_tasks.ledger import open_ledger
+from chaos_tasks.model.handle import OPEN_PHASES, HandleState
+from chaos_tasks.model.record import RecordKind
+from chaos_tasks.model.verdict import Verdict
+from chaos_tasks.ports import Ledger
+from chaos_tasks.runs import Run
+from chaos_tasks.settings import read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+END_S = 120.0
+
+
+@dataclass
+class Lab:
+    """The running lab, and what a test asks of it."""
+
+    project: TinyProject
+    api: AirflowApi
+    ledger: Ledger
+
+    def start(self, experiment: str, conf: dict[str, object] | None = None) -> DagRun:
+        """Trigger an experiment's DAG."""
+        return self.api.trigger(f"chaos_{experiment}", conf)  # type: ignore[arg-type]
+
+    def end(self, run: DagRun) -> DagRun:
+        """The run once it has ended."""
+        return self.api.wait(run.dag_id, run.run_id, timeout_s=END_S)
+
+    def states(self, run: DagRun) -> dict[str, str | None]:
+        """State by task id."""
+        return self.api.task_states(run.dag_id, run.run_id)
+
+    def await_task(self, run: DagRun, task_id: str, state: str = "running") -> psutil.Process | None:
+        """Wait until a task is in a state; its process when it runs."""
+        wait_until(
+            lambda: self.states(run).get(task_id) == state,
+            what=f"{task_id} of {run.run_id} being {state}",
+            timeout_s=END_S,
+            interval_s=0.1,
+        )
+        return self.process_of(run, task_id)
+
+    def process_of(self, run: DagRun, task_id: str) -> psutil.Process | None:
+        """The process that runs a task now."""
+        found = [one for one in self.api.task_instances(run.dag_id, run.run_id) if one.task_id == task_id]
+        return psutil.Process(found[0].pid) if found and found[0].pid and psutil.pid_exists(found[0].pid) else None
+
+    def records(self, run_id: str) -> list[RecordKind]:
+        """Kinds of the run's records, in order."""
+        return [stored.record.kind for stored in self.ledger.records(run_id=run_id)]
+
+    def verdict(self, run_id: str) -> Verdict | None:
+        """The recorded verdict."""
+        return Run(self.ledger, run_id).verdict()
+
+    def left_in(self, run_id: str) -> list[HandleState]:
+        """Open handles of a run."""
+        return self.ledger.handles(run_id=run_id, phases=OPEN_PHASES)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Starts in about half a minute; everything is ended and removed afterwards."""
+    folder = make_short_folder()
+    project = make_project(folder / "p", ROOT / "dags")
+    inherited = os.environ.get("PYTHONPATH", "")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", os.pathsep.join(part for part in (str(project.site), inherited) if part))
+        environment.setenv("SQUALL_MLFLOW_URI", f"sqlite:///{project.home}/mlflow.db")
+        expected = frozenset({f"chaos_{name}" for name in METHODS} | {"chaos_nightly", "chaos_on_demand"})
+        options = LabOptions(
+            home=project.home, dags=project.dags, config=project.config, ports=None, lanes=2, expected_dags=expected
+        )
+        try:
+            state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER})
+            assert state.airflow_password is not None
+            settings = read_settings(project.config, {"SQUALL_HOME": str(project.home)})
+            with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:
+                ledger = open_ledger(settings.ledger_url)
+                yield Lab(project, api, ledger)
+                ledger.close()
+        finally:
+            stack.down(project.home)
+            processes.end_strays(project.home)
+            shutil.rmtree(folder, ignore_errors=True)
