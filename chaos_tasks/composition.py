@@ -46,7 +46,7 @@ class Squall(AbstractContextManager["Squall"]):
 
 def build(recorder: Recorder | None = None, *, settings: Settings | None = None, lock_wait_s: float = 0.0) -> Squall:
     """Build everything from the settings found by the environment; raises SetupError naming what is missing."""
-    from chaos_tasks.tracking import MlflowPublisher
+    from chaos_tasks.tracking.publisher import MlflowPublisher
     from chaos_tasks.workloads.runner import SupervisedRunner
 
     found = settings or find_settings()
@@ -63,7 +63,8 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
         return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")
 
     loop = TrialLoop(ledger, clock, who, workspaces, open_runner)
-    publisher = MlflowPublisher(found, ledger)
+    artifacts = (found.home.absolute() / "lab" / "mlflow" / "artifacts").as_uri()  # used where MLflow is a database only
+    publisher = MlflowPublisher(ledger, found.mlflow_uri, found.mlflow_ui_url, artifacts)
     parts = EngineParts(found, ledger, clock, clients, workspaces, publisher, who, loop, lock_wait_s=lock_wait_s)
     return Squall(
         settings=found,
