@@ -15,6 +15,9 @@ from chaos_tasks.model.request import RunRequest
 from chaos_tasks.ports import Clock, Ledger
 from chaos_tasks.settings import Settings
 
+DAG_PREFIX = "chaos_"
+"""Before an experiment's name, the id of its DAG."""
+
 
 class CampaignEntry(Value):
     """One experiment of a campaign."""

@@ -39,9 +39,10 @@ def start(settings: Settings, *, wait_for_ui: bool = False) -> LabState:
 
 def expected_dags(settings: Settings) -> frozenset[str]:
     """DAGs that must be there before anything is triggered."""
+    from chaos_tasks.campaign import DAG_PREFIX
     from chaos_tasks.loading import load_experiments
 
-    names = {one.experiment.name for one in load_experiments(settings.experiments_dir).experiments}
+    names = {DAG_PREFIX + one.experiment.name for one in load_experiments(settings.experiments_dir).experiments}
     return frozenset({*names, "chaos_nightly", "chaos_on_demand", "chaos_sweeper", "chaos_audit_export"})
 
 

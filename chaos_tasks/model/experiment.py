@@ -14,6 +14,9 @@ from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.target import Slug
 
 
+RESERVED_NAMES = frozenset({"nightly", "sweeper"})
+
+
 class When(StrEnum):
     """Which trials a check speaks about."""
 
@@ -192,6 +195,8 @@ class Experiment(Value):
 
     @model_validator(mode="after")
     def _refers_to_what_it_declares(self) -> Self:
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"the name {self.name} is taken by a DAG of Squall's own; choose another")
         for title, names in (
             ("steady_state", [check.name for check in self.steady_state]),
             ("method", [step.name for step in self.method]),

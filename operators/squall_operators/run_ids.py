@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 
+from chaos_tasks.campaign import DAG_PREFIX
 from chaos_tasks.campaign import run_id as planned_run_id
 from chaos_tasks.errors import GuardTripped
-
-DAG_PREFIX = "chaos_"
 
 _DIGEST_CHARS = 12
 _CAMPAIGN = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
