@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
@@ -25,6 +26,7 @@ from chaos_tasks.model.base import Value
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from botocore.loaders import Loader
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
@@ -175,12 +177,25 @@ def _parsed(name: str, given: Mapping[str, str]) -> Credential:
 
 def _session(name: str, credential: Credential) -> Any:
     import boto3
+    import botocore.session
     from botocore.exceptions import ProfileNotFound
 
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _loader())
     try:
-        return boto3.session.Session(**credential.session_arguments())
+        session = boto3.session.Session(**credential.session_arguments(), botocore_session=core)
+        core.get_scoped_config()  # a profile is looked up late: ask now, where its name is known
+        return session
     except ProfileNotFound as error:
         raise SetupError(f"credentials {name!r}: {error}", remedy="add the profile to the AWS configuration") from error
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Loader:
+    """One for all sessions: each would parse the same megabytes of service descriptions again."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _config(endpoint: str) -> Config:

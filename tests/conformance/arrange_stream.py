@@ -21,9 +21,7 @@ from tests.integration.faults.worlds import context
 from tests.servers import unique
 
 
-def _on_a_stream(
-    fault: Fault[Any], params: Mapping[str, JsonValue]
-) -> Callable[[Path, pytest.FixtureRequest], Arrangement]:
+def _on_a_stream(fault: Fault[Any], params: Mapping[str, JsonValue]) -> Builder:
     def build(folder: Path, request: pytest.FixtureRequest) -> Arrangement:
         server: RedisServer = request.getfixturevalue("redis_server")
         return Arrangement(

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from chaos_tasks.clients import from_credentials
 from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.moto_server import MotoServer
 from chaos_tasks.lab.seaweedfs import REGION, S3Server, allow, create_bucket, create_user
 from chaos_tasks.model.place import InstancePlace, S3Place
@@ -28,15 +29,12 @@ class PipelineWorld:
 
     def __init__(self, server: S3Server, folder: Path, *, prefix: str = "dvc/") -> None:
         self.server, self.folder = server, folder
-        self.bucket, self.user, self.reverter = unique("bucket"), unique("pipeline"), unique("reverter")
+        self.bucket, self.user, self.reverter = unique("bucket"), unique("pipeline"), "reverter"
         create_bucket(server, self.bucket)
         arns = (f"arn:aws:s3:::{self.bucket}", f"arn:aws:s3:::{self.bucket}/*")
-        operator = allow((POLICY_ACTIONS, arns[:1]), (("iam:*",), ("*",)))
         self.clients = named(
             pipeline=create_user(server, self.user, allow((PIPELINE_ACTIONS, arns))),
-            bystander=create_user(server, unique("bystander"), allow((PIPELINE_ACTIONS, arns))),
-            injector=create_user(server, unique("injector"), operator),
-            reverter=create_user(server, self.reverter, operator),
+            **_staff(server),
         )
         self.place = S3Place(
             endpoint=server.endpoint, region=REGION, bucket=self.bucket, prefix=prefix, principal=self.user
@@ -95,6 +93,22 @@ class PipelineWorld:
             "Action": ["s3:DeleteObject"],
             "Resource": [f"arn:aws:s3:::{self.bucket}/*"],
         }
+
+
+_STAFF: dict[str, dict[str, Credentials]] = {}
+
+
+def _staff(server: S3Server) -> dict[str, Credentials]:
+    """Who is the same for all pipelines of a server; each user more makes its IAM slower."""
+    if server.endpoint not in _STAFF:
+        anywhere = ("arn:aws:s3:::*",)
+        operator = allow((POLICY_ACTIONS, anywhere), (("iam:*",), ("*",)))
+        _STAFF[server.endpoint] = {
+            "bystander": create_user(server, "bystander", allow((PIPELINE_ACTIONS, anywhere))),
+            "injector": create_user(server, "injector", operator),
+            "reverter": create_user(server, "reverter", operator),
+        }
+    return _STAFF[server.endpoint]
 
 
 class MachineWorld:

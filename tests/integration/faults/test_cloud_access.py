@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,12 +133,12 @@ def test_a_server_that_is_down_is_named_as_such(fault: DenyAccess | DeactivateKe
     place = S3Place(endpoint=endpoint, region="us-east-1", bucket="bucket", prefix="", principal="user")
     prior = {"arn": "arn:aws:iam::000000000000:user/user", "had_policy": False, "access": "allowed", "active": ["AK"]}
     handle = Handle(id="h", run_id="r", step="s", kind=fault.kind, place=place, params={}, prior=prior, seed=1)
-    params = fault.params_type()
+    params: Any = fault.params_type()
     with pytest.raises(FaultError, match="server runs"):
-        fault.snapshot(place, params, ctx)  # type: ignore[arg-type]
+        fault.snapshot(place, params, ctx)
     with pytest.raises(InjectError, match="server runs"):
-        fault.inject(handle, params, ctx)  # type: ignore[arg-type]
+        fault.inject(handle, params, ctx)
     with pytest.raises(RevertError, match="server runs"):
-        fault.revert(handle, params, ctx)  # type: ignore[arg-type]
+        fault.revert(handle, params, ctx)
     assert clock.monotonic() > 15, "revert tries again for a while"
-    assert fault.inspect(handle, params, ctx) is Finding.UNKNOWN  # type: ignore[arg-type]
+    assert fault.inspect(handle, params, ctx) is Finding.UNKNOWN

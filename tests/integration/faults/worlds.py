@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from chaos_tasks.clients import NamedClients, from_credentials
-from chaos_tasks.faults.base import Fault, FaultContext, FaultParams
+from chaos_tasks.faults.base import Fault, FaultContext
 from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
@@ -52,7 +52,7 @@ def context(folder: Path, clients: NamedClients, *, lease_s: float = 60.0) -> Fa
 
 def armed(
     fault: Fault[Any], place: Place, given: Mapping[str, JsonValue], ctx: FaultContext, *, id: str = "run/step"
-) -> tuple[Handle, FaultParams]:
+) -> tuple[Handle, Any]:
     """A handle as the engine makes it, and its typed parameters."""
     params = fault.params_type.model_validate(dict(given))
     handle = Handle(
