@@ -1,0 +1,1 @@
+"""Reports from ledger records alone: the first screen, HTML, JSON, JUnit XML and Markdown."""

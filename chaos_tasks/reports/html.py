@@ -1,0 +1,135 @@
+"""The report as one HTML file: no script, nothing loaded, everything escaped; the same report gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from chaos_tasks.judging.dossier import Dossier
+from chaos_tasks.judging.facts import Injection
+from chaos_tasks.judging.timeline import Moment, moments
+from chaos_tasks.judging.wording import count, seconds
+from chaos_tasks.model.experiment import KnownFinding
+from chaos_tasks.model.trial import Arm, Trial
+from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome
+from chaos_tasks.reports.charts import interval_chart, lanes_chart
+from chaos_tasks.reports.night import NightReport, Urgency, owner_of
+from chaos_tasks.reports.screen import age
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TONES: Mapping[str, str] = {
+    **dict.fromkeys((Urgency.UNREVERTED, Urgency.SILENT, Urgency.NEWLY_DEVIATED, Urgency.DEVIATED), "bad"),
+    **dict.fromkeys((Urgency.ABORTED, Urgency.INCONCLUSIVE, Urgency.UNJUDGED), "open"),
+    **dict.fromkeys((CheckState.FAILED, Outcome.DEVIATED, Outcome.UNREVERTED), "bad"),
+    **dict.fromkeys((CheckState.UNKNOWN, Outcome.INCONCLUSIVE, Outcome.ABORTED), "open"),
+    **dict.fromkeys((CheckState.PASSED, Outcome.HELD), "good"),
+}
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One run, ready for the template."""
+
+    run_id: str
+    experiment: str
+    outcome: str
+    tone: str
+    response: str
+    owner: str
+    target: str
+    hypothesis: str
+    sentence: str
+    plan_sha256: str
+    first_seq: int
+    last_seq: int
+    known: KnownFinding | None
+    checks: Sequence[CheckResult]
+    trials: Sequence[Trial]
+    moments: Sequence[Moment]
+    injections: Sequence[Injection]
+    lanes: Markup
+
+
+def render_html(report: NightReport, dossiers: Sequence[Dossier]) -> str:
+    """The page; ``dossiers`` are the runs that get a section, as ``read_dossiers`` gives them."""
+    style = _resource("night.css")
+    sections = [_section(dossier) for dossier in dossiers]
+    return _template().render(
+        report=report,
+        runs=sections,
+        shown={section.run_id for section in sections},
+        charts={dossier.run_id: chart for dossier in dossiers if (chart := _first_chart(dossier))},
+        style=Markup(style),  # noqa: S704  ours, from the package
+        style_hash=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        age=lambda since: age(since, report.until),
+        anchor=_anchor,
+        tone=lambda word: TONES.get(word, ""),
+        interval=interval_chart,
+        moment=_moment,
+        count=count,
+        seconds=seconds,
+    )
+
+
+def _section(dossier: Dossier) -> _Section:
+    plan, verdict = dossier.plan, dossier.verdict
+    outcome = verdict.outcome.value if verdict else ("refused" if dossier.refused else "no verdict")
+    return _Section(
+        run_id=dossier.run_id,
+        experiment=dossier.experiment,
+        outcome=outcome,
+        tone=TONES.get(outcome, "open"),
+        response=verdict.response.value if verdict else "",
+        owner=owner_of(dossier),
+        target=f"{plan.target.name} ({plan.environment})" if plan else "no target",
+        hypothesis=plan.experiment.hypothesis if plan else "",
+        sentence=verdict.sentence if verdict else dossier.refused,
+        plan_sha256=dossier.plan_sha256,
+        first_seq=dossier.seq_range[0],
+        last_seq=dossier.seq_range[1],
+        known=verdict.known_finding if verdict else None,
+        checks=verdict.checks if verdict else (),
+        trials=[trial for arm in Arm for trial in dossier.arm(arm)],
+        moments=moments(dossier),
+        injections=dossier.facts.injections,
+        lanes=lanes_chart(dossier),
+    )
+
+
+def _first_chart(dossier: Dossier) -> Markup:
+    """The chart of the check that the row is about: the first that failed, or that is not known."""
+    checks = dossier.verdict.checks if dossier.verdict else ()
+    for state in (CheckState.FAILED, CheckState.UNKNOWN):
+        for check in checks:
+            if check.state is state and check.margin is not None and check.estimate is not None:
+                return interval_chart(check)
+    return Markup("")
+
+
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_resource("night.html"))
+
+
+def _resource(name: str) -> str:
+    return files("chaos_tasks.reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _anchor(run_id: str) -> str:
+    """An id without spaces or quotes, one per run."""
+    return "run-" + hashlib.sha256(run_id.encode()).hexdigest()[:12]
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,64 @@
+"""The first screen as Markdown, for a pull request or a chat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from chaos_tasks.judging.wording import count, seconds
+from chaos_tasks.reports.night import NightReport, Row
+from chaos_tasks.reports.screen import age
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
+
+
+def render_markdown(report: NightReport) -> str:
+    """The summary, with every text of others escaped."""
+    cost = report.cost
+    lines = [
+        f"# {_plain(report.title)}",
+        "",
+        f"**{count(len(report.act_on), 'experiment')} to act on**; {report.held} of {len(report.verdicts)} held.",
+        *_table("Act on", report.act_on, report),
+        *_changes(report),
+        *_table("Not known", report.not_known, report),
+        "",
+        f"{len(report.coverage.exercised)} of {report.coverage.registered} kinds of fault took effect. "
+        f"{count(cost.trials, 'trial')}, {seconds(cost.trial_seconds)} of trials, at most {cost.lanes} at once.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(title: str, rows: Sequence[Row], report: NightReport) -> list[str]:
+    if not rows:
+        return []
+    lines = [
+        "",
+        f"## {title}",
+        "",
+        "| why | experiment | owner | for | effect | next |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = (row.urgency.value, row.experiment, row.owner, age(row.since, report.until), row.effect)
+        lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} | {_code(row.next_command)} |")
+    return lines
+
+
+def _changes(report: NightReport) -> list[str]:
+    if not report.changed:
+        return []
+    lines = ["", "## Changed since the run before", ""]
+    return lines + [
+        f"- {_plain(one.experiment)} ({_plain(one.owner)}): {_plain(one.before)} -> {_plain(one.after)}"
+        for one in report.changed
+    ]
+
+
+def _plain(text: str) -> str:
+    """One line in which nothing is markup."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _code(command: str) -> str:
+    return "`" + " ".join(command.split()).replace("`", "'").replace("|", "\\|") + "`"

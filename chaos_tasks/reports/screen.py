@@ -1,0 +1,114 @@
+"""The first screen of the terminal: what to act on, what changed, what is not known, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from chaos_tasks.judging.wording import count, seconds
+from chaos_tasks.reports.night import Change, NightReport, Row
+
+GAP = "  "
+FRAME = 9  # lines that are always there: title, three headings, three blank ones, coverage, cost
+
+
+def first_screen(report: NightReport, width: int = 100, height: int = 30) -> str:
+    """At most ``height`` lines of at most ``width`` columns; what does not fit is counted, never dropped silently.
+
+    Rows to act on are cut last: the lines go to them first, then to changes, then to what is not known.
+    """
+    budget = max(3, height - FRAME)
+    act = _section(report.act_on, budget - 2, lambda room: _row_lines(report.act_on, report.until, width, room))
+    budget -= max(1, len(act))
+    changed = _section(report.changed, max(1, budget // 2), lambda room: _change_lines(report.changed, width, room))
+    budget -= max(1, len(changed))
+    unknown = _section(report.not_known, budget, lambda room: _row_lines(report.not_known, report.until, width, room))
+    lines = [
+        _title(report),
+        "",
+        f"ACT ON  {len(report.act_on)}",
+        *(act or ["  nothing"]),
+        "",
+        f"CHANGED since the run before  {len(report.changed)}",
+        *(changed or ["  nothing"]),
+        "",
+        f"NOT KNOWN  {len(report.not_known)}",
+        *unknown,
+        _coverage(report),
+        _cost(report),
+    ]
+    return "\n".join(_fit(line, width) for line in lines[:height])
+
+
+def _title(report: NightReport) -> str:
+    known = f", {count(report.known, 'known finding')}" if report.known else ""
+    return f"SQUALL  {report.title}  held {report.held} of {len(report.verdicts)}{known}"
+
+
+def _section(rows: Sequence[object], room: int, lines: Callable[[int], list[str]]) -> list[str]:
+    """As many lines as there is room for; the last one counts the rest."""
+    return lines(max(1, room)) if rows else []
+
+
+def _row_lines(rows: Sequence[Row], now: datetime, width: int, room: int) -> list[str]:
+    """Two lines each while they all fit, else one; the command is what is cut last."""
+    each = 2 if 2 * len(rows) <= room else 1
+    shown = rows if each * len(rows) <= room else rows[: max(0, room // each - 1)]
+    columns = _columns([(row.experiment, row.owner, age(row.since, now)) for row in shown])
+    lines = [line for row, cells in zip(shown, columns, strict=True) for line in _row(row, cells, width, each)]
+    return lines + ([f"  and {len(rows) - len(shown)} more: `squall report`"] if len(shown) < len(rows) else [])
+
+
+def _columns(rows: Sequence[tuple[str, ...]], most: int = 26) -> list[str]:
+    """The cells of each row in one line, padded so that columns stand below each other."""
+    widths = [min(most, max(len(cell) for cell in column)) for column in zip(*rows, strict=True)]
+    return [GAP.join(f"{_fit(cell, width):<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def _row(row: Row, cells: str, width: int, each: int) -> list[str]:
+    head = f"  {row.urgency.value:<14} {cells}"
+    if each == 1:
+        return [_ended(f"{head}{GAP}{row.effect}", row.next_command, width)]
+    return [_fit(f"{head}{GAP}{row.effect}", width), _fit(f"  {'':<14} $ {row.next_command}", width)]
+
+
+def _change_lines(changes: Sequence[Change], width: int, room: int) -> list[str]:
+    shown = changes if len(changes) <= room else changes[: room - 1]
+    columns = _columns([(one.experiment, one.owner, f"{one.before} -> {one.after}") for one in shown], 40)
+    lines = [_ended(f"  {cells}", one.next_command, width) for one, cells in zip(shown, columns, strict=True)]
+    return lines + ([f"  and {len(changes) - len(shown)} more: `squall report`"] if len(shown) < len(changes) else [])
+
+
+def _coverage(report: NightReport) -> str:
+    missing = ", ".join(report.coverage.not_exercised)
+    covered = f"  faults exercised: {len(report.coverage.exercised)} of {report.coverage.registered}"
+    return covered + (f"; not: {missing}" if missing else "")
+
+
+def _cost(report: NightReport) -> str:
+    cost = report.cost
+    reused = f" (+{cost.reused_trials} reused)" if cost.reused_trials else ""
+    return (
+        f"COST  {count(cost.experiments, 'run')}, {count(cost.trials, 'trial')}{reused}, "
+        f"{seconds(cost.trial_seconds)} of trials on {count(cost.lanes, 'lane')} in {seconds(cost.wall_seconds)}"
+    )
+
+
+def age(since: datetime, now: datetime) -> str:
+    """'3 d', '5 h', '12 min'."""
+    minutes = max(0, int((now - since).total_seconds() // 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} d"
+
+
+def _ended(line: str, command: str, width: int) -> str:
+    """The line cut so that the command still fits behind it."""
+    tail = f"{GAP}$ {command}"
+    return _fit(line, max(20, width - len(tail))) + tail
+
+
+def _fit(line: str, width: int) -> str:
+    """One line without control characters, cut with three dots."""
+    clean = "".join(character if character.isprintable() else " " for character in line)
+    return clean if len(clean) <= width else clean[: width - 3] + "..."
