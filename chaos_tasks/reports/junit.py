@@ -15,7 +15,7 @@ from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Verdict
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def render_junit(verdicts: Sequence[Verdict], *, strict: bool = True) -> str:
+def junit_xml(verdicts: Sequence[Verdict], *, strict: bool = True) -> str:
     """The XML; ``strict`` makes inconclusive an error, as the exit code of `squall run` does."""
     suites = Xml.Element("testsuites", name="squall")
     for verdict in verdicts:

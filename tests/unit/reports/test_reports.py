@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from chaos_tasks.judging.dossier import read_dossiers
 from chaos_tasks.model.record import Stored
 from chaos_tasks.reports.html import render_html
-from chaos_tasks.reports.junit import render_junit
+from chaos_tasks.reports.junit import junit_xml
 from chaos_tasks.reports.markdown import render_markdown
 from chaos_tasks.reports.night import Coverage, NightReport, Period, Row, Urgency, build_report
 from chaos_tasks.reports.screen import first_screen
@@ -209,7 +209,7 @@ def test_text_of_others_is_never_markup() -> None:
 
 
 def test_junit_says_failure_error_and_skipped(report: NightReport) -> None:
-    suites = Xml.fromstring(render_junit(report.verdicts))
+    suites = Xml.fromstring(junit_xml(report.verdicts))
     kinds = {
         suite.get("name"): [child.tag for child in suite.findall("testcase")[0] if child.tag != "properties"]
         for suite in suites
@@ -224,10 +224,10 @@ def test_junit_says_failure_error_and_skipped(report: NightReport) -> None:
         "scaling": ["skipped"],
     }
     assert suites.get("tests") == str(len(suites.findall(".//testcase")))
-    lenient = Xml.fromstring(render_junit(report.verdicts, strict=False))
+    lenient = Xml.fromstring(junit_xml(report.verdicts, strict=False))
     assert len(lenient.findall(".//error")) == 1
 
 
 def test_junit_survives_characters_that_xml_cannot_hold(report: NightReport) -> None:
     odd = report.verdicts[0].model_copy(update={"sentence": "a\x00b\x1b[31m"})
-    assert Xml.fromstring(render_junit([odd])).find(".//failure") is not None
+    assert Xml.fromstring(junit_xml([odd])).find(".//failure") is not None
