@@ -14,7 +14,7 @@ from pydantic import Field
 from chaos_tasks.judging.dossier import Dossier, read_dossiers
 from chaos_tasks.judging.wording import number
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.record import Stored
+from chaos_tasks.model.record import Note, RecordKind, Stored
 from chaos_tasks.model.trial import Trial
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Response, Verdict
 
@@ -126,12 +126,14 @@ def build_report(records: Iterable[Stored], period: Period, *, registered: Seque
 
     ``registered`` are the kinds of fault that exist (``registry.fault_kinds()``).
     """
-    dossiers = sorted(read_dossiers(records), key=lambda dossier: dossier.seq_range)
+    log = list(records)
+    dossiers = sorted(read_dossiers(log), key=lambda dossier: dossier.seq_range)
     ours = [dossier for dossier in dossiers if period.covers(dossier)]
     history = _by_experiment(dossiers, period)
     latest = _latest(ours)
     rows = [row for dossier in latest if (row := _row(dossier, history[dossier.experiment])) is not None]
-    rows += _stale(history, {dossier.experiment for dossier in ours}, period)
+    rows += _never_started(log, period, {dossier.run_id for dossier in dossiers}, history)
+    rows += _stale(history, {dossier.experiment for dossier in ours} | {row.experiment for row in rows}, period)
     rows.sort(key=lambda row: (list(Urgency).index(row.urgency), row.since, row.experiment))
     verdicts = [dossier.verdict for dossier in latest if dossier.verdict is not None]
     return NightReport(
@@ -279,6 +281,47 @@ def effect_of_check(check: CheckResult) -> str:
     low, high, margin = (number(value, check.margin) for value in (check.low, check.high, check.margin))
     word = "worse" if check.estimate >= 0 else "better"
     return f"{check.check} {word} by {number(abs(check.estimate), check.margin)} [{low}, {high}], margin {margin}"
+
+
+def _never_started(
+    log: Sequence[Stored], period: Period, started: set[str], history: dict[str, list[Dossier]]
+) -> list[Row]:
+    """What the campaign planned and never began, and files that it could not read: no record of theirs would tell."""
+    rows = []
+    for stored in log:
+        note = stored.record.payload
+        if stored.record.kind is not RecordKind.CAMPAIGN_PLANNED or not isinstance(note, Note):
+            continue
+        if not period.campaign_id or stored.record.run_id != period.campaign_id:
+            continue
+        at = stored.record.occurred_at
+        for name, run_id in zip(_texts(note, "experiments"), _texts(note, "runs"), strict=False):
+            if run_id not in started:
+                rows.append(_missing(name, run_id, "planned, never started", f"squall run {name}", at, history))
+        for name in _texts(note, "broken"):
+            rows.append(_missing(name, "", "its file could not be read", "squall validate", at, history))
+    return rows
+
+
+def _texts(note: Note, fact: str) -> list[str]:
+    found = note.facts.get(fact)
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def _missing(
+    experiment: str, run_id: str, why: str, command: str, at: datetime, history: dict[str, list[Dossier]]
+) -> Row:
+    runs = history.get(experiment, [])
+    return Row(
+        urgency=Urgency.SKIPPED,
+        experiment=experiment,
+        run_id=run_id,
+        owner=owner_of(runs[-1], runs) if runs else "unknown",
+        since=at,
+        effect=why,
+        sentence=why,
+        next_command=command,
+    )
 
 
 def _stale(history: dict[str, list[Dossier]], ran: set[str], period: Period) -> list[Row]:

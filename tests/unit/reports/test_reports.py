@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos_tasks.judging.dossier import read_dossiers
-from chaos_tasks.model.record import Stored
+from chaos_tasks.model.record import Note, RecordKind, Stored
 from chaos_tasks.reports.html import render_html
 from chaos_tasks.reports.junit import junit_xml
 from chaos_tasks.reports.markdown import render_markdown
 from chaos_tasks.reports.night import Coverage, NightReport, Period, Row, Urgency, build_report
 from chaos_tasks.reports.screen import first_screen
+from tests.unit.judging import cases
 from tests.unit.reports import nights
 from tests.unit.reports.nights import KINDS, TONIGHT, two_nights
 
@@ -92,6 +93,19 @@ def test_a_refused_rerun_does_not_hide_a_verdict(records: list[Stored]) -> None:
     record = again.record.model_copy(update={"run_id": "2026-11-23/label-flip-2"})
     rebuilt = build_report([*records, again.model_copy(update={"record": record})], TONIGHT, registered=KINDS)
     assert Urgency.SILENT in {row.urgency for row in rebuilt.act_on}
+
+
+def test_what_was_planned_and_never_started_is_not_known(records: list[Stored]) -> None:
+    made = cases.plan(name="night").model_copy(update={"run_id": "2026-11-23"})
+    facts = {"experiments": ["label-flip", "lost"], "runs": ["2026-11-23/label-flip", "2026-11-23/lost"]}
+    note = Note(text="2 experiments planned", facts={**facts, "broken": ["typo.yaml"]})
+    planned = cases.stored(made, 199, RecordKind.CAMPAIGN_PLANNED, note)
+    found = build_report([*records, planned], TONIGHT, registered=KINDS).not_known
+    assert {row.experiment: row.next_command for row in found if row.urgency is Urgency.SKIPPED} == {
+        "drop-records": "squall run drop-records",
+        "lost": "squall run lost",
+        "typo.yaml": "squall validate",
+    }
 
 
 def test_a_period_without_runs_says_so() -> None:
