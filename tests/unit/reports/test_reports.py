@@ -116,7 +116,7 @@ def test_a_period_without_runs_says_so() -> None:
 
 
 def test_a_period_is_its_days_where_no_campaign_is_named(records: list[Stored]) -> None:
-    yesterday = Period(title="x", since=nights.T0 - timedelta(days=1), until=nights.T0)
+    yesterday = Period(title="x", since=cases.T0 - timedelta(days=1), until=cases.T0)
     report = build_report(records, yesterday, registered=KINDS)
     assert {verdict.experiment for verdict in report.verdicts} == {"label-flip", "stale-version", "unit-change"}
 
