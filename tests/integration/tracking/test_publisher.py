@@ -49,7 +49,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
         warnings.simplefilter("ignore")  # MLflow's own migrations
         from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-        _initialize_tables(create_sqlalchemy_engine(f"sqlite:///{folder}/mlflow.db"))
+        _initialize_tables(create_sqlalchemy_engine(f"sqlite:///{folder}/mlflow.db"))  # type: ignore[no-untyped-call]
     return f"sqlite:///{folder}/mlflow.db"
 
 
@@ -93,6 +93,7 @@ def test_the_verdict_and_each_seed_are_shown(published: MlflowPublisher) -> None
 
 def test_the_dvc_version_is_the_data_set(published: MlflowPublisher) -> None:
     (experiment,) = runs(published, kind="experiment")
+    assert experiment.inputs is not None
     (used,) = experiment.inputs.dataset_inputs
     assert (used.dataset.name, used.dataset.digest) == ("flights", "d" * 36)
     assert json.loads(used.dataset.source)["digest"] == "d" * 64
@@ -115,7 +116,7 @@ def test_publishing_again_changes_nothing(published: MlflowPublisher) -> None:
     def shown() -> list[tuple[str, Any, Any, int]]:
         experiment = published.client().get_experiment_by_name(EXPERIMENT)
         assert experiment is not None
-        found = published.client().search_runs([experiment.experiment_id])
+        found: list[Any] = list(published.client().search_runs([experiment.experiment_id]))
         return sorted(
             (run.info.run_id, run.data.params, run.data.tags, len(run.inputs.dataset_inputs)) for run in found
         )
