@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from chaos_tasks.loading import LoadedExperiment, load_experiments
 from chaos_tasks.model.base import Value
@@ -132,8 +131,3 @@ def longest_first(loaded: Iterable[LoadedExperiment]) -> list[LoadedExperiment]:
         return (-(2 * analysis.seeds + analysis.recovery_trials), one.experiment.name)
 
     return sorted(loaded, key=weight)
-
-
-def report_path(settings: Settings, campaign_id: str) -> Path:
-    """Folder of a campaign's report."""
-    return settings.home / "reports" / campaign_id

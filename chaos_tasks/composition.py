@@ -16,6 +16,7 @@ from chaos_tasks.clients import from_environment
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.engine import Engine, EngineParts
 from chaos_tasks.exercising import TrialLoop
+from chaos_tasks.exporting import Exports
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.ports import Clients, Clock, Ledger, Publisher, TrialRunner
@@ -32,6 +33,7 @@ class Squall(AbstractContextManager["Squall"]):
     ledger: Ledger
     engine: Engine
     campaign: Campaigns
+    exports: Exports
     sweeper: Sweeper
     publisher: Publisher
     clock: Clock
@@ -62,15 +64,17 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
     def open_runner(plan: Plan) -> TrialRunner:
         return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")
 
-    loop = TrialLoop(ledger, clock, who, workspaces, open_runner)
+    loop = TrialLoop(ledger, clock, who, workspaces, clients, open_runner)
     artifacts = (found.home.absolute() / "lab" / "mlflow" / "artifacts").as_uri()  # used where MLflow is a database only
     publisher = MlflowPublisher(ledger, found.mlflow_uri, found.mlflow_ui_url, artifacts)
     parts = EngineParts(found, ledger, clock, clients, workspaces, publisher, who, loop, lock_wait_s=lock_wait_s)
+    campaigns = Campaigns(found, ledger, clock, who)
     return Squall(
         settings=found,
         ledger=ledger,
         engine=Engine(parts),
-        campaign=Campaigns(found, ledger, clock, who),
+        campaign=campaigns,
+        exports=Exports(campaigns, clock),
         sweeper=Sweeper(ledger, clock, clients, workspaces, who),
         publisher=publisher,
         clock=clock,

@@ -23,6 +23,7 @@ from chaos_tasks.errors import (
 )
 from chaos_tasks.exercising import Exercise, TrialLoop
 from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.inventory import read_target
 from chaos_tasks.model.experiment import Step
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase, Receipt
 from chaos_tasks.model.place import TaskPlace
@@ -37,7 +38,6 @@ from chaos_tasks.runs import Run, RunWriter
 from chaos_tasks.safety import guards
 from chaos_tasks.safety.guards import Rules
 from chaos_tasks.settings import Settings
-from chaos_tasks.inventory import read_target
 from chaos_tasks.workspaces import Workspaces
 
 REVERT_TASK = "revert task"

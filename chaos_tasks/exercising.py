@@ -16,7 +16,8 @@ from chaos_tasks.model.record import RecordKind, TrialEnd, TrialStart
 from chaos_tasks.model.spec import FiringSpec
 from chaos_tasks.model.trial import Arm, Observation, Trial, TrialStatus
 from chaos_tasks.planning import fault_seed
-from chaos_tasks.ports import Clock, Ledger, TrialRunner
+from chaos_tasks.ports import Clients, Clock, Ledger, TrialRunner
+from chaos_tasks.renewing import renew_faults, still_in
 from chaos_tasks.runs import Run, RunWriter
 from chaos_tasks.safety import lever
 from chaos_tasks.trialing import Prepared, blocked_trial, trial_id, trial_spec
@@ -48,6 +49,7 @@ class TrialLoop:
     clock: Clock
     recorder: Recorder
     workspaces: Workspaces
+    clients: Clients
     open_runner: Callable[[Plan], TrialRunner]
 
     def run(self, exercise: Exercise) -> int:
@@ -99,17 +101,17 @@ class TrialLoop:
         return observations
 
     def _faults_in(self, plan: Plan, *, missing_is_void: bool = False) -> dict[str, int]:
-        """Epoch of each `before` fault that is in; raises Fenced when one is not."""
+        """Epoch of each `before` fault that ledger and place agree is in; raises Fenced when one is not."""
         epochs = {}
         for step in plan.experiment.method:
             if step.fires_during:
                 continue
             state = self.ledger.handle(f"{plan.run_id}/{step.name}")
-            if state is not None and state.phase is Phase.INJECTED:
+            if state is not None and state.phase is Phase.INJECTED and still_in(state, self.clock, self.clients):
                 epochs[step.name] = state.handle.epoch
             elif not missing_is_void:
                 phase = state.phase.value if state else "not armed"
-                raise Fenced(f"step {step.name} of {plan.run_id} is {phase}, not injected", remedy="trigger a new run")
+                raise Fenced(f"step {step.name} of {plan.run_id} is not in (phase {phase})", remedy="trigger a new run")
         return epochs
 
     def _firings(self, exercise: Exercise, seed: int) -> tuple[FiringSpec, ...]:
@@ -142,6 +144,8 @@ class TrialLoop:
             raise GuardTripped(f"run {exercise.plan.run_id} was stopped", remedy="trigger a new run")
         lease_s = exercise.plan.experiment.guards.lease.total_seconds()
         self.ledger.renew(exercise.plan.run_id, lease_s=lease_s)
+        if exercise.arm is Arm.TREATMENT:
+            renew_faults(self.ledger, exercise.plan.run_id, self.clock, lambda: self.clients, lease_s=lease_s)
 
     def _stop_tripped(self, plan: Plan, observations: Sequence[Observation]) -> bool:
         checks = {check.name: check for check in plan.experiment.steady_state}

@@ -114,6 +114,7 @@ def _place(step: Step, target: Target, source: Source, workspace: Path, run_id: 
             bucket=resource.bucket,
             prefix=resource.prefix,
             principal=resource.principal,
+            credentials=resource.credentials,
         )
     if isinstance(resource, RedisStreamResource):
         return StreamPlace(url=resource.url, key_prefix=stream_prefix(resource.key, run_id))

@@ -45,7 +45,7 @@ def night_command(keep: bool, timeout_s: float) -> int:
 @contextmanager
 def _lab(settings: Settings, keep: bool) -> Iterator[LabState]:
     """The lab, started unless it runs; what was started here is stopped here."""
-    from chaos_tasks.cli.stack import sweep_then_stop, start
+    from chaos_tasks.cli.stack import start, sweep_then_stop
     from chaos_tasks.lab.stack import ProcessState, status
 
     running = any(line.name == "scheduler" and line.state is ProcessState.RUNNING for line in status(settings.home))
@@ -69,10 +69,10 @@ def _night(settings: Settings, known: LabState, console: Console, timeout_s: flo
             console.print(f"boot sweep: {swept.handle_id} {swept.summary}")
         _complain_about_broken_files(api, console)
         run = api.trigger(DAG, {})
-        campaign_id = _follow(squall, api, run.dag_run_id, console, timeout_s)
-        path, screen = squall.campaign.summarise(campaign_id)
-        console.print(f"\n{screen}", markup=False)
-        console.print(f"\nReport  {path}", markup=False)
+        campaign_id = _follow(squall, api, run.run_id, console, timeout_s)
+        exported = squall.exports.night(campaign_id)
+        console.print(f"\n{exported.screen}", markup=False)
+        console.print(f"\nReport  {exported.html}", markup=False)
         return _code(squall, campaign_id)
 
 

@@ -14,8 +14,8 @@ from chaos_tasks.model.handle import OPEN_PHASES
 from chaos_tasks.settings import Settings, find_settings
 
 if TYPE_CHECKING:
-    from chaos_tasks.lab.state import LabState
     from chaos_tasks.lab.stack import ProcessStatus
+    from chaos_tasks.lab.state import LabState
 
 
 @click.command("up")

@@ -13,7 +13,6 @@ from chaos_tasks.model.base import Value
 from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.target import Slug
 
-
 RESERVED_NAMES = frozenset({"nightly", "sweeper"})
 
 
@@ -145,7 +144,7 @@ class Guards(Value):
 
     blast_radius: float = Field(1.0, gt=0, le=1, description="Largest share of rows, records or keys a step may touch.")
     stop_when: tuple[str, ...] = Field((), description="Checks that end the experiment at once when they fail.")
-    lease: Duration = Field(timedelta(seconds=60), description="A fault whose lease is not renewed is swept.")
+    lease: Duration = Field(timedelta(minutes=2), description="A fault whose lease is not renewed is swept.")
     revert_within: Duration = timedelta(minutes=2)
     rto: Duration = Field(timedelta(minutes=2), description="Time allowed to be healthy again after the revert.")
 

@@ -14,8 +14,16 @@ JOIN_S = 5.0
 class LeaseKeeper:
     """Renews every third of the lease in a thread, over a connection of its own; ``lost`` says why it is over."""
 
-    def __init__(self, open_ledger: Callable[[], Ledger], run_id: str, lease_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        open_ledger: Callable[[], Ledger],
+        run_id: str,
+        lease_s: float,
+        clock: Clock,
+        renew_faults: Callable[[Ledger], None] = lambda ledger: None,
+    ) -> None:
         self.lost = ""
+        self._renew_faults = renew_faults
         self._open_ledger = open_ledger
         self._run_id = run_id
         self._lease_s = lease_s
@@ -46,6 +54,7 @@ class LeaseKeeper:
                 began = self._clock.monotonic()
                 ledger.renew(self._run_id, lease_s=self._lease_s)
                 self._renewed_at = began
+                self._renew_faults(ledger)
             except Fenced as error:
                 self.lost = error.message
             except (LedgerError, SquallError) as error:

@@ -14,8 +14,9 @@ from threading import Event
 from chaos_tasks import registry
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.spec import Companion, TrialSpec
-from chaos_tasks.model.trial import Launch, Trial, TrialStatus
+from chaos_tasks.model.trial import Arm, Launch, Trial, TrialStatus
 from chaos_tasks.ports import Clients, Clock, Ledger
+from chaos_tasks.renewing import renew_faults
 from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
 from chaos_tasks.workloads.fencing import end_trial
 from chaos_tasks.workloads.firing import FiringDesk
@@ -74,7 +75,8 @@ class TrialRun:
             folder.mkdir(parents=True, exist_ok=True)
         self._take_up()
         world, spec = self._world, self._spec
-        with LeaseKeeper(world.open_ledger, spec.run_id, spec.lease_s, self._clock) as lease, ExitStack() as undo:
+        keeper = LeaseKeeper(world.open_ledger, spec.run_id, spec.lease_s, self._clock, self._renew_faults)
+        with keeper as lease, ExitStack() as undo:
             undo.callback(self._end_companions)
             undo.callback(self._desk.revert_all)
             undo.callback(self._unregister)
@@ -228,6 +230,12 @@ class TrialRun:
             expected = ending.status is TrialStatus.COMPLETED
             why = f"{self._spec.metrics_file} cannot be read: {type(error).__name__}"
             return {}, {}, why if expected else ""
+
+    def _renew_faults(self, ledger: Ledger) -> None:
+        """Faults put in before this trial that end by themselves stay in as long as the lease is kept."""
+        if self._spec.arm is Arm.TREATMENT:
+            make_clients, lease_s = self._world.make_clients, self._spec.lease_s
+            renew_faults(ledger, self._spec.run_id, self._clock, make_clients, lease_s=lease_s)
 
     def _context(self) -> FaultContext:
         scratch = self._out / SCRATCH

@@ -13,7 +13,6 @@ from chaos_tasks.settings import Settings, find_settings
 from squall_operators.rendering import render
 from squall_operators.run_ids import experiment_of
 
-
 _NAMING = re.compile(r"^name:\s*[\"']?([a-z0-9-]+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
 
 

@@ -52,9 +52,9 @@ class ExportAuditOperator(SquallOperator):
         """The folder of the export goes into XCom."""
         end = _day(self.until) or context["dag_run"].run_after.astimezone(UTC)
         begin = _day(self.since) or end - timedelta(days=7)
-        path = squall.export_audit(begin, end)
-        context["ti"].xcom_push(key=REPORT_URL, value=str(path))
-        return str(path)
+        exported = squall.exports.period(begin, end)
+        context["ti"].xcom_push(key=REPORT_URL, value=str(exported.html))
+        return str(exported.folder)
 
 
 def _day(text: str) -> datetime | None:

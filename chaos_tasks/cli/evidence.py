@@ -1,0 +1,75 @@
+"""Commands about evidence: report and audit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.errors import LedgerError
+from chaos_tasks.ledger.verify import Answer
+
+
+@click.command("report")
+@click.argument("name", required=False)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of a period.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Day after the period's last; by default tomorrow.")
+def report_command(name: str | None, since: datetime | None, until: datetime | None) -> int:
+    """Write the report of a night or a run called NAME, of a period, or of the last night.
+
+    HTML, JSON and Markdown; a period's also has every record and the log's verification.
+    """
+    if name and (since or until):
+        raise click.UsageError("give a name or a period, not both")
+    from chaos_tasks.composition import build
+
+    with build() as squall:
+        if since or until:
+            end = (until or datetime.now(UTC) + timedelta(days=1)).replace(tzinfo=UTC)
+            exported = squall.exports.period((since or end - timedelta(days=7)).replace(tzinfo=UTC), end)
+        elif name is None:
+            exported = squall.exports.last_night()
+        else:
+            exported = squall.exports.night(name) if name.startswith("night-") and "." not in name else squall.exports.run(name)
+    click.echo(exported.screen)
+    click.echo(f"\nReport  {exported.html}")
+    return ExitCode.HELD
+
+
+@click.group("audit")
+def audit_command() -> None:
+    """Check the ledger."""
+
+
+@audit_command.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def verify_command(as_json: bool) -> int:
+    """Recompute the log from its records: integrity, order and completeness, each an answer of its own.
+
+    Exit code 0 when all three hold, 3 otherwise.
+    """
+    from chaos_tasks.composition import build
+    from chaos_tasks.ledger.database_ledger import DatabaseLedger
+    from chaos_tasks.ledger.verify import verify
+
+    with build() as squall:
+        if not isinstance(squall.ledger, DatabaseLedger):
+            raise LedgerError("this ledger keeps no log that could be verified", remedy="use SQLite or PostgreSQL")
+        found = verify(squall.ledger)
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+        return ExitCode.HELD if found.ok else ExitCode.INCONCLUSIVE
+    answers = {"integrity": found.integrity, "order": found.order, "completeness": found.completeness}
+    for name, answer in answers.items():
+        _show(name, answer)
+    click.echo(f"\n{found.size} records, root {found.root_sha256}")
+    return ExitCode.HELD if found.ok else ExitCode.INCONCLUSIVE
+
+
+def _show(name: str, answer: Answer) -> None:
+    said = "holds" if answer.ok else f"does not hold ({answer.problems} problems)"
+    click.secho(f"{name:<14}{said}", fg="green" if answer.ok else "red")
+    for offence in answer.first:
+        where = f"record {offence.seq}: " if offence.seq is not None else ""
+        click.echo(f"  {where}{offence.what}")

@@ -1,0 +1,109 @@
+"""Writes reports to folders: of a night, of one run, of a period; each from ledger records alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from chaos_tasks import registry
+from chaos_tasks.campaign import Campaigns
+from chaos_tasks.errors import LedgerError
+from chaos_tasks.judging.dossier import Dossier, read_dossiers
+from chaos_tasks.model.base import Value
+from chaos_tasks.model.record import RecordKind, Stored
+from chaos_tasks.ports import Clock
+from chaos_tasks.reports.html import render_html
+from chaos_tasks.reports.markdown import render_markdown
+from chaos_tasks.reports.night import NightReport, Period, build_report
+from chaos_tasks.reports.screen import first_screen
+
+LOOK_BACK = timedelta(days=30)
+"""How far back a report reads for ages and changes."""
+
+
+class Exported(Value):
+    """Where a report is, and what its first screen says."""
+
+    folder: Path
+    html: Path
+    screen: str
+
+
+@dataclass(frozen=True)
+class Exports:
+    """Reads the ledger and writes report folders below Squall's home."""
+
+    campaigns: Campaigns
+    clock: Clock
+
+    def night(self, campaign_id: str) -> Exported:
+        """Report of a campaign, and the record that it ended; raises LedgerError for an unknown one."""
+        ledger = self.campaigns.ledger
+        planned = list(ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_PLANNED,)))
+        if not planned:
+            raise LedgerError(f"no campaign {campaign_id} in the ledger", remedy="`squall report` shows the last night")
+        until = self.clock.now()
+        period = Period(
+            title=campaign_id, since=planned[0].record.occurred_at, until=until, campaign_id=campaign_id
+        )
+        exported = self._write(period, campaign_id)
+        if not list(ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_ENDED,))):
+            self.campaigns.end(campaign_id, exported.screen.splitlines()[0])
+        return exported
+
+    def last_night(self) -> Exported:
+        """Report of the latest campaign; raises LedgerError when there was none."""
+        planned = list(self.campaigns.ledger.records(kinds=(RecordKind.CAMPAIGN_PLANNED,)))
+        if not planned:
+            raise LedgerError("no night has been run yet", remedy="run one with `squall night`")
+        return self.night(planned[-1].record.run_id)
+
+    def run(self, run_id: str) -> Exported:
+        """Report of one run; raises LedgerError for an unknown one."""
+        records = list(self.campaigns.ledger.records(run_id=run_id))
+        if not records:
+            raise LedgerError(f"no run {run_id} in the ledger", remedy="`squall report` lists the runs of the last night")
+        dossiers = read_dossiers(records)
+        period = Period(title=run_id, since=records[0].record.occurred_at, until=self.clock.now())
+        return self._render(records, dossiers, period, run_id)
+
+    def period(self, since: datetime, until: datetime) -> Exported:
+        """Audit export of a period: the report, every record of it, and what verifying the log says."""
+        name = f"audit-{since:%Y%m%d}-{until:%Y%m%d}"
+        exported = self._write(Period(title=name, since=since, until=until), name)
+        records = self.campaigns.ledger.records(since=since, until=until)
+        with (exported.folder / "records.jsonl").open("w", encoding="utf-8") as out:
+            out.writelines(f"{stored.model_dump_json()}\n" for stored in records)
+        self._verification(exported.folder)
+        return exported
+
+    def _verification(self, folder: Path) -> None:
+        from chaos_tasks.ledger.database_ledger import DatabaseLedger
+        from chaos_tasks.ledger.verify import verify
+
+        if isinstance(self.campaigns.ledger, DatabaseLedger):
+            text = verify(self.campaigns.ledger).model_dump_json(indent=2)
+            (folder / "verification.json").write_text(text + "\n", encoding="utf-8")
+
+    def _write(self, period: Period, name: str) -> Exported:
+        records = list(self.campaigns.ledger.records(since=period.since - LOOK_BACK, until=period.until))
+        dossiers = [one for one in read_dossiers(records) if period.covers(one)]
+        return self._render(records, dossiers, period, name)
+
+    def _render(self, records: list[Stored], dossiers: Sequence[Dossier], period: Period, name: str) -> Exported:
+        report = build_report(records, period, registered=registry.fault_kinds())
+        folder = self.campaigns.settings.home / "reports" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / "report.json", report)
+        (folder / "report.md").write_text(render_markdown(report), encoding="utf-8")
+        html = folder / "report.html"
+        html.write_text(render_html(report, dossiers), encoding="utf-8")
+        return Exported(folder=folder, html=html, screen=first_screen(report))
+
+
+def _write_json(path: Path, report: NightReport) -> None:
+    text = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")
