@@ -22,7 +22,7 @@ from chaos_tasks.lab.airflow_api import COMPONENTS as HEALTHY_COMPONENTS
 from chaos_tasks.lab.airflow_api import AirflowApi, ComponentHealth
 from chaos_tasks.lab.commands import run_to_end
 from chaos_tasks.lab.ports import LOOPBACK
-from chaos_tasks.lab.private_files import secret_once, write_private
+from chaos_tasks.lab.private_files import fernet_key, secret_once, write_private
 from chaos_tasks.lab.processes import Daemon, DaemonSpec
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -126,7 +126,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
             "load_examples": "False",
             "dags_folder": str(settings.dags),
             "execution_api_server_url": f"{settings.url}/execution/",
-            "fernet_key": "",
+            "fernet_key": secret_once(folder / "secrets" / "fernet_key", draw=fernet_key),
             "min_serialized_dag_update_interval": "2",
             "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in USERS.items()),
             "simple_auth_manager_passwords_file": str(settings.passwords_file),
@@ -155,7 +155,9 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
             "dag_bundle_storage_path": str(folder / "bundles"),
             "parsing_processes": "1",
             "refresh_interval": "5",
-            "min_file_process_interval": "5",
+            # A changed .py file is seen within refresh_interval, a changed experiment file within this; parsing every
+            # 5 s took a quarter of a core for nothing.
+            "min_file_process_interval": "30",
         },
         "scheduler": {
             "scheduler_idle_sleep_time": "0.1",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 OWNER_ONLY_FILE = 0o600
@@ -26,8 +28,13 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
-def secret_once(path: Path, length: int = 32) -> str:
+def secret_once(path: Path, length: int = 32, *, draw: Callable[[int], str] = secrets.token_hex) -> str:
     """The secret kept in `path`; drawn and stored the first time."""
     if not path.exists():
-        write_private(path, secrets.token_hex(length))
+        write_private(path, draw(length))
     return path.read_text(encoding="utf-8").strip()
+
+
+def fernet_key(length: int) -> str:
+    """A key as Airflow's Fernet takes it: URL-safe base64, padding included."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(length)).decode()

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from chaos_tasks.lab.airflow_server import COMPONENTS, CONTROL_LANES, AirflowSettings, component_spec, environment
 
@@ -35,6 +36,7 @@ def test_secrets_are_drawn_once_and_readable_by_their_owner_only(settings: Airfl
     first, second = environment(settings), environment(settings)
     assert first == second
     assert len(first["AIRFLOW__API_AUTH__JWT_SECRET"]) == 128
+    Fernet(first["AIRFLOW__CORE__FERNET_KEY"])
     kept = list((settings.folder / "secrets").iterdir())
     assert kept
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in kept)
