@@ -12,7 +12,7 @@ from squall_operators.steps import VerdictOperator
 form = on_demand_form(experiment_names(__file__))
 
 with DAG("chaos_on_demand", description="One experiment, now", schedule=None, params=form, **UPKEEP) as dag:
-    choose = ChooseExperimentOperator(task_id="choose", form_fields=sorted(form), **CONTROL)
+    choose = ChooseExperimentOperator(task_id="choose", form_fields=sorted(form), multiple_outputs=True, **CONTROL)
     run = RunExperimentOperator(
         task_id="run",
         trigger_dag_id="{{ ti.xcom_pull(task_ids='choose')['dag_id'] }}",

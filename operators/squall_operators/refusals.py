@@ -18,4 +18,4 @@ def refusal_of(squall: Squall, run_id: str) -> str:
     if run.registered() is not None:
         return ""
     notes = [payload.text for payload in run.payloads(RecordKind.RUN_REFUSED) if isinstance(payload, Note)]
-    return notes[-1] if notes else "it was never registered; look at the log of the task `arm`"
+    return notes[-1] if notes else "it was never registered; look at the log of the first failed task"

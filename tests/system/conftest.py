@@ -10,8 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.servers import make_short_folder
-from tests.system.tiny_target import METHODS, TinyProject, make_project
 
 from chaos_tasks.lab import processes, stack
 from chaos_tasks.lab.airflow_api import AirflowApi, DagRun
@@ -24,9 +22,11 @@ from chaos_tasks.model.verdict import Verdict
 from chaos_tasks.ports import Ledger
 from chaos_tasks.runs import Run
 from chaos_tasks.settings import read_settings
+from tests.servers import make_short_folder
+from tests.system.tiny_target import METHODS, TinyProject, make_project
 
 ROOT = Path(__file__).resolve().parents[2]
-END_S = 120.0
+END_S = 240.0
 
 
 @dataclass
@@ -42,8 +42,13 @@ class Lab:
         return self.api.trigger(f"chaos_{experiment}", conf)  # type: ignore[arg-type]
 
     def end(self, run: DagRun) -> DagRun:
-        """The run once it has ended."""
-        return self.api.wait(run.dag_id, run.run_id, timeout_s=END_S)
+        """The run once it has ended; what its failed tasks said is shown when the test fails."""
+        ended = self.api.wait(run.dag_id, run.run_id, timeout_s=END_S)
+        for task in self.api.task_instances(run.dag_id, run.run_id):
+            print(task.task_id, task.state, f"try {task.try_number}", f"{task.duration or 0:.1f} s")  # noqa: T201
+            if task.state == "failed" and task.map_index < 0:
+                print(self.api.log(run.dag_id, run.run_id, task.task_id, try_number=task.try_number)[:4000])  # noqa: T201
+        return ended
 
     def states(self, run: DagRun) -> dict[str, str | None]:
         """State by task id."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.system.conftest import Lab
 
 from chaos_tasks.lab.airflow_api import AirflowApiError, DagRun, TaskState
 from chaos_tasks.model.record import RecordKind
@@ -11,6 +10,7 @@ from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.runs import Run
 from squall_operators.run_ids import run_id_of
+from tests.system.conftest import Lab
 
 REVERTED = RecordKind.REVERT_VERIFIED
 
