@@ -4,9 +4,9 @@ from airflow.sdk import DAG
 
 from squall_operators.campaign import WAITING, PlanCampaignOperator, RunExperimentOperator, SummariseCampaignOperator
 from squall_operators.folder import settings_near
-from squall_operators.rendering import CONTROL, UPKEEP
+from squall_operators.rendering import CONTROL, UPKEEP, at
 
-with DAG("chaos_nightly", description="All nightly experiments", schedule="0 2 * * *", **UPKEEP) as dag:
+with DAG("chaos_nightly", description="All nightly experiments", schedule=at("0 2 * * *"), **UPKEEP) as dag:
     plan = PlanCampaignOperator(task_id="plan", retries=2, **CONTROL)
     run = RunExperimentOperator.partial(
         task_id="run",

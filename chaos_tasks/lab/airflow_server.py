@@ -45,10 +45,13 @@ PRELOAD = (
     "psycopg",
     "boto3",
     "redis",
-    "dvc.repo",
-    "mlflow",
+    "mlflow.tracking",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
     "chaos_tasks.composition",
-    "squall_operators",
+    "chaos_tasks.judging.judge",
+    "chaos_tasks.tracking.plots",
+    "squall_operators.steps",
 )
 """Each task is a fork of the scheduler: what the scheduler has imported, no task pays for. Workloads are not forks."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, TriggerRule
+from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
 from airflow.sdk.definitions.param import ParamsDict
 
 from chaos_tasks.loading import LoadedExperiment
@@ -37,7 +37,9 @@ CONTROL_LIMIT = timedelta(hours=1)
 PAUSE = timedelta(seconds=2)
 
 CONTROL: Mapping[str, Any] = {"pool": CONTROL_POOL, "execution_timeout": CONTROL_LIMIT}
-WORK: Mapping[str, Any] = {"pool": WORK_POOL}
+WORK: Mapping[str, Any] = {"pool": WORK_POOL, "weight_rule": "absolute"}
+UNDER_FAULT: Mapping[str, Any] = {**WORK, "priority_weight": 100}
+"""Before any baseline: a fault that is in, or a target that is locked, shall not wait for a lane."""
 
 UPKEEP: Mapping[str, Any] = {
     "start_date": START,
@@ -52,6 +54,11 @@ UPKEEP: Mapping[str, Any] = {
 _JINJA_OPENING = re.compile(r"\{(?=[{%#])")
 
 
+def at(cron: str) -> CronTriggerTimetable:
+    """A schedule in UTC that begins with its next tick: an Airflow that has just started runs nothing by itself."""
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)
+
+
 def render(loaded: LoadedExperiment) -> DAG:
     """One experiment as one DAG; equal files give equal DAGs."""
     experiment = loaded.experiment
@@ -60,7 +67,7 @@ def render(loaded: LoadedExperiment) -> DAG:
         dag_id=dag_id_of(experiment.name),
         description=experiment.hypothesis,
         doc_md=documentation(loaded),
-        schedule=experiment.schedule,
+        schedule=at(experiment.schedule) if experiment.schedule else None,
         start_date=START,
         catchup=False,
         max_active_runs=1,  # no dagrun_timeout: it would skip the teardown too
@@ -86,7 +93,7 @@ def _tasks(experiment: str, sha256: str, form_fields: list[str]) -> None:
     baseline = TrainBaselineOperator(task_id="baseline", retries=1, **WORK)
     inject = InjectFaultOperator(task_id="inject", retries=0, **CONTROL)
     # Retried, so that a killed task process resumes at the first unfinished trial.
-    exercise = ExerciseWorkloadOperator(task_id="exercise", retries=2, **WORK)
+    exercise = ExerciseWorkloadOperator(task_id="exercise", retries=2, **UNDER_FAULT)
     revert = RevertFaultOperator(
         task_id="revert",
         retries=5,
@@ -96,7 +103,8 @@ def _tasks(experiment: str, sha256: str, form_fields: list[str]) -> None:
         weight_rule="absolute",
         **CONTROL,
     )
-    recovery = MeasureRecoveryOperator(task_id="recovery", retries=1, **WORK)
+    # Without trials of its own it needs no lane, and must not hold its locks waiting for one.
+    recovery = MeasureRecoveryOperator(task_id="recovery", retries=1, **(UNDER_FAULT if runs_after else CONTROL))
     judge = JudgeExperimentOperator(task_id="judge", trigger_rule=TriggerRule.ALL_DONE, retries=2, **CONTROL)
     publish = PublishRunOperator(
         task_id="publish", trigger_rule=TriggerRule.ALL_DONE, retries=3, retry_exponential_backoff=True, **CONTROL
