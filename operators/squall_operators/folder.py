@@ -71,5 +71,3 @@ def _load_one(folder: Path, name: str) -> tuple[LoadedExperiment, ...]:
             return (loaded,)
     one = load_experiments(folder).named(name)
     return (one,) if one else ()
-
-

@@ -75,17 +75,18 @@ def render(loaded: LoadedExperiment) -> DAG:
         tags={"squall", f"risk:{experiment.risk}", f"target:{experiment.target}", *experiment.tags},
         default_args={"owner": experiment.owner, "retry_delay": PAUSE},
     ) as dag:
-        _tasks(as_template(experiment), loaded.sha256, sorted(form))
+        _tasks(loaded, sorted(form))
     dag.params = ParamsDict(form)  # afterwards, else each task gets a copy: a fifth of the time, and of the size
     return dag
 
 
-def _tasks(experiment: str, sha256: str, form_fields: list[str]) -> None:
+def _tasks(loaded: LoadedExperiment, form_fields: list[str]) -> None:
     """The nine tasks; the two relations of the last lines are what makes an experiment safe on Airflow."""
+    runs_after = loaded.experiment.analysis.recovery_trials > 0
     arm = ArmFaultOperator(
         task_id="arm",
-        experiment=experiment,
-        experiment_sha256=sha256,
+        experiment=as_template(loaded.experiment),
+        experiment_sha256=loaded.sha256,
         form_fields=form_fields,
         retries=1,
         **CONTROL,

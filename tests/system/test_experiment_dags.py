@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from squall_operators.run_ids import run_id_of
 
 from chaos_tasks.lab.airflow_api import AirflowApiError, DagRun, TaskState
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.runs import Run
-from squall_operators.run_ids import run_id_of
 from tests.system.conftest import Lab
 
 REVERTED = RecordKind.REVERT_VERIFIED
@@ -162,6 +164,14 @@ def test_night_runs_every_experiment_although_one_fails(lab: Lab) -> None:
     assert failed is not None
     assert failed.outcome is not Outcome.HELD
     assert lab.project.marks() == []
+    assert lab.states(run)["summarise"] == "success"
+    assert Path(str(lab.api.xcom("chaos_nightly", run.run_id, "summarise"))).is_file()
+
+
+def test_audit_export_writes_the_report_of_a_period(lab: Lab) -> None:
+    run = lab.end(lab.api.trigger("chaos_audit_export", {"since": "2026-01-01"}))
+    assert run.state == "success"
+    assert list(Path(str(lab.api.xcom(run.dag_id, run.run_id, "export"))).iterdir())
 
 
 def test_broken_file_shows_as_an_import_error_while_the_others_run(lab: Lab) -> None:

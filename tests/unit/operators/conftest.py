@@ -29,7 +29,7 @@ if "airflow" not in sys.modules:
 if str(ROOT / "operators") not in sys.path:
     sys.path.insert(0, str(ROOT / "operators"))  # as an installed wheel would have it
 
-from tests.unit.operators.plugins import registered  # noqa: E402
+from tests.unit.operators.plugins import registered
 
 EXPERIMENT = """\
 name: {name}

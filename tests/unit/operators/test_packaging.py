@@ -8,9 +8,9 @@ import tomllib
 
 import pytest
 from airflow.sdk import BaseOperator
-
 from squall_operators import campaign, on_demand, steps, upkeep
 from squall_operators.links import MlflowRunLink, ReportLink
+
 from tests.unit.operators.conftest import ROOT
 
 OPERATORS = sorted(
@@ -33,7 +33,7 @@ def entry_point(group: str) -> object:
 
 
 def test_provider_entry_point() -> None:
-    from airflow.providers_manager import ProvidersManager  # noqa: F401  the reader of this entry point
+    from airflow.providers_manager import ProvidersManager
 
     info = entry_point("apache_airflow_provider")()  # type: ignore[operator]
     assert info["package-name"] == "squall"

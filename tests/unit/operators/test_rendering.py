@@ -7,10 +7,10 @@ import json
 import pytest
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
+from squall_operators.rendering import CONTROL_POOL, WORK_POOL, as_template, render
 
 from chaos_tasks.loading import load_experiment
 from chaos_tasks.model.experiment import Experiment
-from squall_operators.rendering import CONTROL_POOL, WORK_POOL, as_template, render
 from tests.unit.operators.conftest import Squall
 
 ORDER = ["arm", "baseline", "inject", "exercise", "revert", "recovery", "judge", "publish", "verdict"]
@@ -68,8 +68,16 @@ def test_killed_exercise_is_retried_but_a_failed_inject_is_not(dag: DAG) -> None
 
 def test_only_trials_use_the_work_pool(dag: DAG) -> None:
     pools = {task.task_id: task.pool for task in dag.tasks}
-    assert {task_id for task_id, pool in pools.items() if pool == WORK_POOL} == {"baseline", "exercise", "recovery"}
+    assert {task_id for task_id, pool in pools.items() if pool == WORK_POOL} == {"baseline", "exercise"}
     assert {pool for pool in pools.values() if pool != WORK_POOL} == {CONTROL_POOL}
+
+
+def test_recovery_trials_need_a_lane_and_go_before_baselines(project: Squall) -> None:
+    path = project.write("label-flip")
+    path.write_text(path.read_text() + "analysis: {recovery_trials: 1}\n")
+    tasks = render(load_experiment(path)).task_dict
+    assert tasks["recovery"].pool == WORK_POOL
+    assert tasks["recovery"].priority_weight > tasks["baseline"].priority_weight
 
 
 def test_experiment_without_schedule_waits_for_the_night(dag: DAG) -> None:
