@@ -27,6 +27,7 @@ FAULTS: Mapping[str, str] = {
     "cloud.deactivate_key": "chaos_tasks.faults.cloud.deactivate_key:DeactivateKey",
     "cloud.deny_access": "chaos_tasks.faults.cloud.deny_access:DenyAccess",
     "cloud.stop_instance": "chaos_tasks.faults.cloud.stop_instance:StopInstance",
+    "data.duplicate_rows": "chaos_tasks.faults.data.duplicate_rows:DuplicateRows",
     "data.label_flip": "chaos_tasks.faults.data.label_flip:LabelFlip",
     "data.missing_values": "chaos_tasks.faults.data.missing_values:MissingValues",
     "data.object_bitrot": "chaos_tasks.faults.data.object_bitrot:ObjectBitrot",
@@ -131,5 +132,7 @@ def with_intensity(kind: str, params: Mapping[str, JsonValue], intensity: float)
         fault_params(kind, changed)
     except ValidationError as error:
         cause = error.errors()[0]["msg"]
-        raise GuardTripped(f"{kind}: {field} = {intensity} is refused: {cause}", remedy="choose another intensity") from error
+        raise GuardTripped(
+            f"{kind}: {field} = {intensity} is refused: {cause}", remedy="choose another intensity"
+        ) from error
     return changed

@@ -75,6 +75,7 @@ def arranged(kind: str, params: Mapping[str, JsonValue]) -> Builder:
 
 
 PARAMS: Mapping[str, Mapping[str, JsonValue]] = {
+    "data.duplicate_rows": {"fraction": 0.1},
     "data.label_flip": {"column": "late", "fraction": 0.1},
     "data.missing_values": {"columns": ["temp", "carrier"], "fraction": 0.2},
     "data.object_bitrot": {"where": "cache", "flips": 3},
