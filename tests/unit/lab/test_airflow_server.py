@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
-from chaos_tasks.lab.airflow_server import COMPONENTS, CONTROL_LANES, AirflowSettings, component_spec, environment
+from chaos_tasks.errors import SetupError
+from chaos_tasks.lab import airflow_server, processes
+from chaos_tasks.lab.airflow_api import ImportFailure
+from chaos_tasks.lab.airflow_server import (
+    COMPONENTS,
+    CONTROL_LANES,
+    AirflowServer,
+    AirflowSettings,
+    component_spec,
+    environment,
+)
+from chaos_tasks.lab.processes import Daemon
 
 
 @pytest.fixture
@@ -58,3 +71,34 @@ def test_nothing_is_reported_to_anybody(settings: AirflowSettings) -> None:
 
 def test_what_the_caller_adds_wins(settings: AirflowSettings) -> None:
     assert environment(settings)["SQUALL_CONFIG"] == "c"
+
+
+class Unparsed:
+    """An API whose DAG files do not parse."""
+
+    def dag_ids(self) -> frozenset[str]:
+        return frozenset({"chaos_nightly"})
+
+    def import_failures(self) -> tuple[ImportFailure, ...]:
+        return (ImportFailure(filename="experiments.py", stack_trace="NameError: runs_after"),)
+
+
+def test_a_dag_file_that_does_not_parse_is_shown_instead_of_waiting(
+    settings: AirflowSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(airflow_server, "PATIENCE_WITH_BROKEN_FILES_S", 0.0)
+    identity = processes.ProcessIdentity.of(os.getpid())
+    assert identity is not None
+    me = Daemon(
+        name="api-server",
+        identity=identity,
+        argv=(),
+        log=settings.home / "log",
+        since=datetime.now(UTC),
+        stop_signal=15,
+        stop_grace_s=1,
+    )
+    server = AirflowServer(settings, (me,), "admin", "")
+    expected = frozenset({"chaos_nightly", "chaos_label-flip"})
+    with pytest.raises(SetupError, match=r"chaos_label-flip\n(?s:.*)NameError: runs_after"):
+        airflow_server._await_dags(server, Unparsed(), expected, 60)  # type: ignore[arg-type]
