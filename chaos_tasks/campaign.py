@@ -51,9 +51,7 @@ class Campaigns:
             CampaignEntry(experiment=one.experiment.name, run_id=run_id(name, one.experiment.name))
             for one in longest_first(chosen)
         )
-        plan = CampaignPlan(
-            campaign_id=name, entries=entries, broken=tuple(error.path for error in loaded.errors)
-        )
+        plan = CampaignPlan(campaign_id=name, entries=entries, broken=tuple(error.path for error in loaded.errors))
         self._record(plan, requested_by)
         return plan
 

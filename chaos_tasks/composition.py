@@ -65,7 +65,9 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
         return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")
 
     loop = TrialLoop(ledger, clock, who, workspaces, clients, open_runner)
-    artifacts = (found.home.absolute() / "lab" / "mlflow" / "artifacts").as_uri()  # used where MLflow is a database only
+    artifacts = (
+        found.home.absolute() / "lab" / "mlflow" / "artifacts"
+    ).as_uri()  # used where MLflow is a database only
     publisher = MlflowPublisher(ledger, found.mlflow_uri, found.mlflow_ui_url, artifacts)
     parts = EngineParts(found, ledger, clock, clients, workspaces, publisher, who, loop, lock_wait_s=lock_wait_s)
     campaigns = Campaigns(found, ledger, clock, who)

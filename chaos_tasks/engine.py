@@ -180,9 +180,7 @@ class Engine:
             receipts.append(acts.inject(self._act_parts(plan, step), state, by="inject task"))
         return tuple(receipts)
 
-    def exercise(
-        self, run_id: str, *, task_place: TaskPlace | None = None, stop: Callable[[], bool] = never
-    ) -> int:
+    def exercise(self, run_id: str, *, task_place: TaskPlace | None = None, stop: Callable[[], bool] = never) -> int:
         """Treatment trials, each void unless the faults were in all the time; returns how many there are."""
         plan = self._live(run_id)
         return self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
@@ -391,5 +389,7 @@ def _recovery(asked: bool, healthy: bool, seconds: float, rto_s: float) -> Recov
     if not healthy:
         return Recovery(healthy=False, detail="the last recovery trial did not complete")
     late = seconds > rto_s
-    detail = f"a trial completed {seconds:.1f} s after the revert" + (f", later than the RTO of {rto_s:.0f} s" if late else "")
+    detail = f"a trial completed {seconds:.1f} s after the revert" + (
+        f", later than the RTO of {rto_s:.0f} s" if late else ""
+    )
     return Recovery(healthy=not late, seconds=seconds, detail=detail)

@@ -186,5 +186,3 @@ def out_of_tolerance(check: Check, observation: Observation) -> bool:
         low, high = tolerance.min, tolerance.max
         return not ((low is None or value >= low) and (high is None or value <= high))
     return False
-
-

@@ -46,9 +46,7 @@ class Exports:
         if not planned:
             raise LedgerError(f"no campaign {campaign_id} in the ledger", remedy="`squall report` shows the last night")
         until = self.clock.now()
-        period = Period(
-            title=campaign_id, since=planned[0].record.occurred_at, until=until, campaign_id=campaign_id
-        )
+        period = Period(title=campaign_id, since=planned[0].record.occurred_at, until=until, campaign_id=campaign_id)
         exported = self._write(period, campaign_id)
         if not list(ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_ENDED,))):
             self.campaigns.end(campaign_id, exported.screen.splitlines()[0])
@@ -65,7 +63,9 @@ class Exports:
         """Report of one run; raises LedgerError for an unknown one."""
         records = list(self.campaigns.ledger.records(run_id=run_id))
         if not records:
-            raise LedgerError(f"no run {run_id} in the ledger", remedy="`squall report` lists the runs of the last night")
+            raise LedgerError(
+                f"no run {run_id} in the ledger", remedy="`squall report` lists the runs of the last night"
+            )
         dossiers = read_dossiers(records)
         period = Period(title=run_id, since=records[0].record.occurred_at, until=self.clock.now())
         return self._render(records, dossiers, period, run_id)

@@ -52,7 +52,9 @@ class LedgerReader(Protocol):
     ) -> Iterable[Stored]:
         """Records in log order."""
 
-    def handles(self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False) -> list[HandleState]:
+    def handles(
+        self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False
+    ) -> list[HandleState]:
         """Handles, oldest first; ``expired`` keeps those whose lease is over by the database's clock."""
 
     def handle(self, handle_id: str) -> HandleState | None:
@@ -75,7 +77,14 @@ class Ledger(LedgerReader, Protocol):
         """Register a handle (phase ARMED) with its record and lease, in one transaction.  Idempotent."""
 
     def transition(
-        self, handle_id: str, *, to: Phase, expect: Iterable[Phase], epoch: int, record: Record, lease_s: float | None = None
+        self,
+        handle_id: str,
+        *,
+        to: Phase,
+        expect: Iterable[Phase],
+        epoch: int,
+        record: Record,
+        lease_s: float | None = None,
     ) -> HandleState:
         """Move a handle and write its record in one transaction.
 

@@ -103,9 +103,7 @@ class RunWriter:
     @classmethod
     def of(cls, plan: Plan, ledger: Ledger, clock: Clock, recorder: Recorder) -> RunWriter:
         """A writer that copies the plan's identity into each record."""
-        return cls(
-            ledger, clock, recorder, plan.run_id, plan.experiment.name, plan.environment, plan.content_sha256
-        )
+        return cls(ledger, clock, recorder, plan.run_id, plan.experiment.name, plan.environment, plan.content_sha256)
 
     def write(
         self,
@@ -133,6 +131,8 @@ class RunWriter:
             )
         )
 
-    def note(self, kind: RecordKind, text: str, *, key: str = "", facts: Mapping[str, JsonValue] | None = None) -> Stored:
+    def note(
+        self, kind: RecordKind, text: str, *, key: str = "", facts: Mapping[str, JsonValue] | None = None
+    ) -> Stored:
         """Append a record that says one thing."""
         return self.write(kind, Note(text=text, facts=facts or {}), key=key)

@@ -16,8 +16,12 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def experiment_schema() -> dict[str, Any]:
     """Schema of an experiment file; it knows the parameters of each registered fault and probe."""
     schema = Experiment.model_json_schema()
-    _specialise(schema["$defs"]["Step"], "fault", {kind: registry.fault(kind) for kind in registry.fault_kinds()}, schema)
-    _specialise(schema["$defs"]["Check"], "probe", {kind: registry.probe(kind) for kind in registry.probe_kinds()}, schema)
+    _specialise(
+        schema["$defs"]["Step"], "fault", {kind: registry.fault(kind) for kind in registry.fault_kinds()}, schema
+    )
+    _specialise(
+        schema["$defs"]["Check"], "probe", {kind: registry.probe(kind) for kind in registry.probe_kinds()}, schema
+    )
     return {"$schema": DRAFT, **schema, "title": "Squall experiment"}
 
 

@@ -74,13 +74,17 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError:
         raise InvalidFile(path, (Problem(1, "", "the file is no UTF-8 text", "save it as UTF-8"),)) from None
     except OSError as error:
-        raise InvalidFile(path, (Problem(1, "", f"cannot be read: {error.strerror}", "check its permissions"),)) from None
+        raise InvalidFile(
+            path, (Problem(1, "", f"cannot be read: {error.strerror}", "check its permissions"),)
+        ) from None
 
 
 def _syntax_problem(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     cause = getattr(error, "problem", None) or "cannot be parsed as YAML"
-    return Problem((mark.line + 1) if mark else 1, "", f"YAML syntax: {cause}", "mend the indentation or the quotes there")
+    return Problem(
+        (mark.line + 1) if mark else 1, "", f"YAML syntax: {cause}", "mend the indentation or the quotes there"
+    )
 
 
 def _build(node: yaml.Node, at: Location, lines: dict[Location, int], problems: list[Problem]) -> Any:

@@ -71,7 +71,9 @@ class Sweeper:
                 for swept in self.sweep():
                     report(swept)
             except (LedgerError, SetupError) as error:
-                report(Swept(handle_id="", run_id="", kind="", reverted=False, summary=f"cannot sweep: {error.message}"))
+                report(
+                    Swept(handle_id="", run_id="", kind="", reverted=False, summary=f"cannot sweep: {error.message}")
+                )
             self.clock.sleep(every_s)
 
     def _revert_all(self, states: Iterable[HandleState], by: str) -> tuple[Swept, ...]:
@@ -93,9 +95,7 @@ class Sweeper:
 
     def _swept(self, state: HandleState, reverted: bool, summary: str) -> Swept:
         handle = state.handle
-        return Swept(
-            handle_id=handle.id, run_id=handle.run_id, kind=handle.kind, reverted=reverted, summary=summary
-        )
+        return Swept(handle_id=handle.id, run_id=handle.run_id, kind=handle.kind, reverted=reverted, summary=summary)
 
     def _unlock(self, run_id: str) -> None:
         states = self.ledger.handles(run_id=run_id)

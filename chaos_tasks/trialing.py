@@ -161,9 +161,7 @@ def blocked_trial(plan: Plan, arm: Arm, seed: int, prepared: Prepared) -> Trial:
         ended_at=prepared.ended_at,
         wall_s=prepared.seconds,
         launches=(
-            Launch(
-                pid=0, started_at=prepared.started_at, ended_at=prepared.ended_at, exit_code=prepared.exit_code
-            ),
+            Launch(pid=0, started_at=prepared.started_at, ended_at=prepared.ended_at, exit_code=prepared.exit_code),
         ),
         signals=(SignalEvent(name=name, at=prepared.ended_at, detail=detail),),
         error=prepared.error or detail,

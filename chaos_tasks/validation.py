@@ -76,7 +76,12 @@ def _fields_at(model: type[BaseModel], location: Location) -> Iterable[str]:
     for part in location:
         if isinstance(part, int):
             continue
-        models = [inner for one in models if part in one.model_fields for inner in _models_in(one.model_fields[part].annotation)]
+        models = [
+            inner
+            for one in models
+            if part in one.model_fields
+            for inner in _models_in(one.model_fields[part].annotation)
+        ]
     return {name for one in models for name in one.model_fields}
 
 

@@ -21,9 +21,13 @@ with DAG("chaos_on_demand", description="One experiment, now", schedule=None, pa
         pool=CONTROL["pool"],
         **WAITING,
     )
-    choose >> run >> VerdictOperator(
-        task_id="verdict",
-        run_id="{{ (ti.xcom_pull(task_ids='choose') or {}).get('run_id', '') }}",
-        trigger_rule="all_done",
-        **CONTROL,
+    (
+        choose
+        >> run
+        >> VerdictOperator(
+            task_id="verdict",
+            run_id="{{ (ti.xcom_pull(task_ids='choose') or {}).get('run_id', '') }}",
+            trigger_rule="all_done",
+            **CONTROL,
+        )
     )

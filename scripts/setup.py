@@ -107,7 +107,7 @@ def call(command: list[str], what: str, env: dict[str, str]) -> None:
 
 
 def say(text: str) -> None:
-    print(f"setup: {text}", flush=True)  # noqa: T201
+    print(f"setup: {text}", flush=True)
 
 
 def fail(text: str, remedy: str) -> None:

@@ -31,7 +31,11 @@ def report_command(name: str | None, since: datetime | None, until: datetime | N
         elif name is None:
             exported = squall.exports.last_night()
         else:
-            exported = squall.exports.night(name) if name.startswith("night-") and "." not in name else squall.exports.run(name)
+            exported = (
+                squall.exports.night(name)
+                if name.startswith("night-") and "." not in name
+                else squall.exports.run(name)
+            )
     click.echo(exported.screen)
     click.echo(f"\nReport  {exported.html}")
     return ExitCode.HELD

@@ -113,7 +113,12 @@ def probes_command(as_json: bool) -> int:
     probes = [(kind, registry.probe(kind)) for kind in registry.probe_kinds()]
     if as_json:
         facts = [
-            {"kind": kind, "summary": probe.summary, "oracle": probe.oracle, "params": probe.params_type.model_json_schema()}
+            {
+                "kind": kind,
+                "summary": probe.summary,
+                "oracle": probe.oracle,
+                "params": probe.params_type.model_json_schema(),
+            }
             for kind, probe in probes
         ]
         click.echo(json.dumps(facts, indent=2))

@@ -78,7 +78,9 @@ def _night(settings: Settings, known: LabState, console: Console, timeout_s: flo
 
 def _complain_about_broken_files(api: AirflowApi, console: Console) -> None:
     for failure in api.import_failures():
-        console.print(f"[yellow]import error[/yellow] {failure.filename}\n{failure.stack_trace.strip().splitlines()[-1]}")
+        console.print(
+            f"[yellow]import error[/yellow] {failure.filename}\n{failure.stack_trace.strip().splitlines()[-1]}"
+        )
 
 
 def _follow(squall: Squall, api: AirflowApi, dag_run_id: str, console: Console, timeout_s: float) -> str:
@@ -91,7 +93,9 @@ def _follow(squall: Squall, api: AirflowApi, dag_run_id: str, console: Console, 
             campaign_id, planned, seen = _planned(squall, api, dag_run_id)
             if campaign_id:
                 console.print(f"[bold]Night[/bold] {campaign_id}: {planned} experiments")
-        for stored in squall.ledger.records(kinds=(RecordKind.EVALUATE_VERDICT, RecordKind.RUN_REFUSED), after_seq=seen):
+        for stored in squall.ledger.records(
+            kinds=(RecordKind.EVALUATE_VERDICT, RecordKind.RUN_REFUSED), after_seq=seen
+        ):
             seen = stored.seq
             if campaign_id and stored.record.run_id.startswith(f"{campaign_id}."):
                 told += 1
@@ -127,7 +131,9 @@ def _line(stored: Stored, number: int, planned: int, seconds: float) -> str:
     if isinstance(payload, Judged):
         verdict = payload.verdict
         colour = _COLOURS.get(verdict.outcome.value, "yellow")
-        return f"{head}[{colour}]{verdict.outcome.value:<12}[/{colour}] {verdict.response.value:<9} {verdict.experiment}"
+        return (
+            f"{head}[{colour}]{verdict.outcome.value:<12}[/{colour}] {verdict.response.value:<9} {verdict.experiment}"
+        )
     text = payload.text if isinstance(payload, Note) else ""
     return f"{head}[yellow]refused     [/yellow]           {stored.record.experiment}: {text}"
 

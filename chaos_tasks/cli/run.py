@@ -130,7 +130,9 @@ def _line(stored: Stored) -> str:
     if isinstance(payload, TrialEnd):
         trial = payload.trial
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in list(trial.metrics.items())[:3])
-        return f"trial      {trial.arm.value:<9} seed {trial.seed}  {trial.status.value}  {trial.wall_s:.1f} s  {numbers}"
+        return (
+            f"trial      {trial.arm.value:<9} seed {trial.seed}  {trial.status.value}  {trial.wall_s:.1f} s  {numbers}"
+        )
     receipt = getattr(payload, "receipt", None)
     if receipt is not None:
         return f"{record.kind.value:<16} {receipt.summary}"

@@ -24,7 +24,9 @@ def up_command() -> int:
     settings = find_settings()
     known = start(settings, wait_for_ui=True)
     _where(known)
-    click.echo("\nTrigger an experiment in the UI (DAG chaos_on_demand), or type `squall night`.  `squall down` stops all.")
+    click.echo(
+        "\nTrigger an experiment in the UI (DAG chaos_on_demand), or type `squall night`.  `squall down` stops all."
+    )
     return ExitCode.HELD
 
 
@@ -124,4 +126,6 @@ def _open_handles(settings: Settings) -> None:
     seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
     click.echo(f"\nsweeper last seen: {seen}; open handles: {len(states)}")
     for state in states:
-        click.echo(f"  {state.phase.value:<10} {state.handle.kind:<24} {state.handle.id}  -> squall revert {state.handle.id}")
+        click.echo(
+            f"  {state.phase.value:<10} {state.handle.kind:<24} {state.handle.id}  -> squall revert {state.handle.id}"
+        )

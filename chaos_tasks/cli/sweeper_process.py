@@ -21,7 +21,7 @@ def start(squall: Squall) -> None:
     environment = {**os.environ, "SQUALL_LEDGER_URL": squall.settings.ledger_url}
     with log.open("ab") as out:
         command = [sys.executable, "-m", "chaos_tasks.cli", "sweep", "--watch", "--until-idle"]
-        subprocess.Popen(  # noqa: S603  (our own module)
+        subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=environment
         )
     deadline = squall.clock.monotonic() + 20

@@ -67,7 +67,9 @@ class S3Place(Value):
     bucket: str
     prefix: str
     principal: str
-    credentials: str = Field("pipeline", description="Name of the principal's own credentials: proof is what they meet.")
+    credentials: str = Field(
+        "pipeline", description="Name of the principal's own credentials: proof is what they meet."
+    )
 
     @property
     def key(self) -> str:

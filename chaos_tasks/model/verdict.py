@@ -97,7 +97,9 @@ class Verdict(Value):
     checks: tuple[CheckResult, ...]
     reasons: tuple[Reason, ...] = ()
     sentence: str = ""
-    known_finding: KnownFinding | None = Field(None, description="Set when the deviation is an accepted, unexpired one.")
+    known_finding: KnownFinding | None = Field(
+        None, description="Set when the deviation is an accepted, unexpired one."
+    )
     noticed_by: str = ""
     detect_s: float | None = Field(None, description="From injection to the first operational signal.")
     recover_s: float | None = Field(None, description="From revert (or firing) to healthy again.")

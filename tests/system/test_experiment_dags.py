@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from squall_operators.run_ids import run_id_of
 
 from chaos_tasks.lab.airflow_api import AirflowApiError, DagRun, TaskState
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.runs import Run
+from squall_operators.run_ids import run_id_of
 from tests.system.conftest import Lab
 
 REVERTED = RecordKind.REVERT_VERIFIED

@@ -78,6 +78,6 @@ def choose(place: ProcessPlace, scope: Scope, seed: int) -> Sequence[ProcessIden
     leader = ProcessIdentity.of_place(place)
     others = [one for one in group(place) if one.pid != place.pid]
     if scope is Scope.ONE_CHILD:
-        return [random.Random(seed).choice(others)] if others else []  # noqa: S311  (a draw, not a secret)
+        return [random.Random(seed).choice(others)] if others else []
     living_leader = [leader] if leader.is_alive() else []
     return living_leader if scope is Scope.LEADER else [*others, *living_leader]

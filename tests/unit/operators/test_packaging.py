@@ -8,9 +8,9 @@ import tomllib
 
 import pytest
 from airflow.sdk import BaseOperator
+
 from squall_operators import campaign, on_demand, steps, upkeep
 from squall_operators.links import MlflowRunLink, ReportLink
-
 from tests.unit.operators.conftest import ROOT
 
 OPERATORS = sorted(

@@ -7,10 +7,10 @@ import json
 import pytest
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
-from squall_operators.rendering import CONTROL_POOL, WORK_POOL, as_template, render
 
 from chaos_tasks.loading import load_experiment
 from chaos_tasks.model.experiment import Experiment
+from squall_operators.rendering import CONTROL_POOL, WORK_POOL, as_template, render
 from tests.unit.operators.conftest import Squall
 
 ORDER = ["arm", "baseline", "inject", "exercise", "revert", "recovery", "judge", "publish", "verdict"]

@@ -7,10 +7,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squall_operators.run_ids import dag_id_of, experiment_of, run_id_of
 
 from chaos_tasks.campaign import run_id as planned
 from chaos_tasks.errors import GuardTripped
+from squall_operators.run_ids import dag_id_of, experiment_of, run_id_of
 
 
 def test_run_id_names_experiment_and_day() -> None:

@@ -10,10 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from squall_operators import base, steps
-from squall_operators.on_demand import ChooseExperimentOperator
-from squall_operators.rendering import as_template
-from squall_operators.run_ids import run_id_of
 
 from chaos_tasks.errors import Fenced, GuardTripped, RevertError, SetupError
 from chaos_tasks.loading import load_experiment
@@ -22,6 +18,10 @@ from chaos_tasks.model.plan import Overrides, Recorder
 from chaos_tasks.model.record import Note, Record, RecordKind, Stored
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.verdict import Outcome, Response, Verdict
+from squall_operators import base, steps
+from squall_operators.on_demand import ChooseExperimentOperator
+from squall_operators.rendering import as_template
+from squall_operators.run_ids import run_id_of
 from tests.unit.operators.conftest import FakeTaskInstance, Squall, context_of
 
 RUN = run_id_of("chaos_label-flip", FakeTaskInstance.run_id)
