@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
@@ -26,9 +26,6 @@ from squall_operators.steps import (
     VerdictOperator,
 )
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-"""Fixed, so that rendering is deterministic; catch-up is off, so nothing of the past ever runs."""
-
 WORK_POOL = "squall_work"
 CONTROL_POOL = "squall_control"
 """`arm` is in it as well as `revert`: where the pool is missing, nothing is injected in the first place."""
@@ -42,7 +39,6 @@ UNDER_FAULT: Mapping[str, Any] = {**WORK, "priority_weight": 100}
 """Before any baseline: a fault that is in, or a target that is locked, shall not wait for a lane."""
 
 UPKEEP: Mapping[str, Any] = {
-    "start_date": START,
     "catchup": False,
     "max_active_runs": 1,
     "is_paused_upon_creation": False,
@@ -55,8 +51,11 @@ _JINJA_OPENING = re.compile(r"\{(?=[{%#])")
 
 
 def at(cron: str) -> CronTriggerTimetable:
-    """A schedule in UTC that begins with its next tick: an Airflow that has just started runs nothing by itself."""
-    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)
+    """A schedule in UTC that begins with its next tick: an Airflow that has just started runs nothing by itself.
+
+    Only so without a start date; with one, the tick before now is run at once, catch-up or not.
+    """
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(0))
 
 
 def render(loaded: LoadedExperiment) -> DAG:
@@ -68,7 +67,6 @@ def render(loaded: LoadedExperiment) -> DAG:
         description=experiment.hypothesis,
         doc_md=documentation(loaded),
         schedule=at(experiment.schedule) if experiment.schedule else None,
-        start_date=START,
         catchup=False,
         max_active_runs=1,  # no dagrun_timeout: it would skip the teardown too
         is_paused_upon_creation=False,
