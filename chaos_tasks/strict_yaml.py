@@ -1,10 +1,12 @@
 """YAML as people mean it: no duplicate keys, booleans only true/false, and the line of every field.
 
-PyYAML keeps the last of duplicate keys silently and reads `on: no` as {True: False}; both are errors here.
+PyYAML keeps the last of duplicate keys silently and reads `on: no` as {True: False}; both are errors here.  It reads
+12:30 as 750 and 010 as 8; here both stay text, and numbers are written as in YAML 1.2.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +23,33 @@ from chaos_tasks.errors import InvalidFile, Problem
 
 Location = tuple[str | int, ...]
 
+MAX_VALUES = 50_000
+"""More than any hand-written file has; a few lines of aliases to aliases would otherwise fill the memory."""
+
+MAX_DEPTH = 100
+"""libyaml composes by recursion in C: a file of a hundred thousand brackets would end the process, not raise."""
+
+_CANNOT_READ = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises for an explicit tag that does not fit its text, e.g. `!!bool maybe`."""
+
 
 class _Loader(_Base):
-    """Safe loader whose plain booleans are only true and false, and which knows no timestamps or merges."""
+    """Safe loader whose plain booleans are only true and false, and which knows no timestamps, merges or base 60."""
 
 
+_REPLACED = (":bool", ":float", ":int", ":merge", ":timestamp")
+_INT = r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$"
+_FLOAT = r"^(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan)$"
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp", ":merge"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(_REPLACED)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", __import__("re").compile(r"^(?:true|false)$"), list("tf"))
+for _name, _pattern, _first in (
+    ("bool", r"^(?:true|false)$", "tf"),
+    ("int", _INT, "-+0123456789"),
+    ("float", _FLOAT, "-+.0123456789"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list(_first))
 
 
 @dataclass
@@ -52,9 +71,19 @@ def load(path: Path, text: str | None = None) -> Document:
     """Parse one mapping; raises InvalidFile with line, cause and remedy."""
     source = _read(path) if text is None else text
     try:
-        root = yaml.compose(source, Loader=_Loader)
+        return _parse(path, source)
     except yaml.YAMLError as error:
         raise InvalidFile(path, (_syntax_problem(error),)) from None
+    except UnicodeEncodeError:
+        raise InvalidFile(path, (Problem(1, "", "the file is no UTF-8 text", "save it as UTF-8"),)) from None
+    except RecursionError:
+        cause = "the values are nested too deeply, or an alias contains itself"
+        raise InvalidFile(path, (Problem(1, "", cause, "write the values out"),)) from None
+
+
+def _parse(path: Path, source: str) -> Document:
+    _require_shallow(source)
+    root = yaml.compose(source, Loader=_Loader)
     if not isinstance(root, yaml.MappingNode):
         raise InvalidFile(path, (Problem(1, "", "the file is empty or no mapping", "start with `version: 1`"),))
     document = Document(path, {})
@@ -64,6 +93,17 @@ def load(path: Path, text: str | None = None) -> Document:
         raise InvalidFile(path, tuple(problems))
     document.content = content
     return document
+
+
+def _require_shallow(source: str) -> None:
+    """Raises RecursionError for what must not be composed; looks at events only where depth is possible at all."""
+    if sum(source.count(opening) for opening in ("[", "{", "- ", "? ", "-\t")) <= MAX_DEPTH and len(source) < 1_000_000:
+        return
+    depth = 0
+    for event in yaml.parse(source, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise RecursionError
 
 
 def _read(path: Path) -> str:
@@ -81,7 +121,7 @@ def _read(path: Path) -> str:
 
 def _syntax_problem(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
-    cause = getattr(error, "problem", None) or "cannot be parsed as YAML"
+    cause = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
     return Problem(
         (mark.line + 1) if mark else 1, "", f"YAML syntax: {cause}", "mend the indentation or the quotes there"
     )
@@ -89,6 +129,8 @@ def _syntax_problem(error: yaml.YAMLError) -> Problem:
 
 def _build(node: yaml.Node, at: Location, lines: dict[Location, int], problems: list[Problem]) -> Any:
     lines.setdefault(at, node.start_mark.line + 1)
+    if len(lines) > MAX_VALUES:
+        raise yaml.YAMLError(f"more than {MAX_VALUES} values")
     if isinstance(node, yaml.MappingNode):
         return dict(_pairs(node, at, lines, problems))
     if isinstance(node, yaml.SequenceNode):
@@ -119,7 +161,7 @@ def _scalar(node: yaml.Node, at: Location, problems: list[Problem]) -> Any:
     loader = _Loader("")
     try:
         return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
+    except _CANNOT_READ as error:
         cause = f"value cannot be read: {getattr(error, 'problem', None) or error}"
         problems.append(Problem(node.start_mark.line + 1, _dotted(at), cause, "quote it if it is meant as text"))
         return None
@@ -150,7 +192,6 @@ def _expand(value: Any, at: Location, document: Document, variables: Mapping[str
         return [_expand(item, (*at, index), document, variables, problems) for index, item in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:
         return value
-    import re
 
     def replace(match: re.Match[str]) -> str:
         if match[1] in variables:
