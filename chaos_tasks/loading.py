@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +41,14 @@ class Loaded:
 
 def load_experiments(folder: Path) -> Loaded:
     """Load every *.yaml below a folder, sorted by path; a name used twice is an error of the later file."""
+    return load_files(sorted(folder.glob("**/*.yaml")))
+
+
+def load_files(paths: Iterable[Path]) -> Loaded:
+    """Load these experiment files; a name used twice is an error of the later one."""
     experiments: dict[str, LoadedExperiment] = {}
     errors: list[InvalidFile] = []
-    for path in sorted(folder.glob("**/*.yaml")):
+    for path in paths:
         try:
             loaded = load_experiment(path)
         except InvalidFile as error:
@@ -62,24 +67,28 @@ def load_experiment(path: Path) -> LoadedExperiment:
     try:
         experiment = Experiment.model_validate(document.content)
     except ValidationError as error:
-        # Faults are looked at too, so that one run of `squall validate` shows everything.
+        # Kinds are looked at too, so that one run of `squall validate` shows everything.
         shape = problems_of(error, document, Experiment)
-        raise InvalidFile(path, tuple(shape)) from None
-    problems = _kind_problems(experiment, document)
-    if problems:
-        raise InvalidFile(path, tuple(problems))
+        problems = sorted({*shape, *_kind_problems(document)}, key=lambda problem: (problem.line, problem.field))
+        raise InvalidFile(path, tuple(problems)) from None
+    kinds = _kind_problems(document)
+    if kinds:
+        raise InvalidFile(path, tuple(kinds))
     text = path.read_text(encoding="utf-8")
     return LoadedExperiment(path, hashlib.sha256(text.encode()).hexdigest(), text, experiment)
 
 
-def _kind_problems(experiment: Experiment, document: Document) -> list[Problem]:
+def _kind_problems(document: Document) -> list[Problem]:
+    """What the registry says about kinds and their parameters; entries of the wrong shape are another's to report."""
     problems: list[Problem] = []
-    for index, step in enumerate(experiment.method):
-        here: Location = ("method", index)
-        problems += _params_problems("fault", step.fault, step.params, (*here, "fault"), (*here, "params"), document)
-    for index, check in enumerate(experiment.steady_state):
-        here = ("steady_state", index)
-        problems += _params_problems("probe", check.probe, check.params, (*here, "probe"), (*here, "params"), document)
+    for noun, section in (("fault", "method"), ("probe", "steady_state")):
+        entries = document.content.get(section)
+        for index, entry in enumerate(entries if isinstance(entries, list) else []):
+            kind = entry.get(noun) if isinstance(entry, dict) else None
+            params = entry.get("params", {}) if isinstance(entry, dict) else None
+            if isinstance(kind, str) and isinstance(params, dict):
+                here: Location = (section, index)
+                problems += _params_problems(noun, kind, params, (*here, noun), (*here, "params"), document)
     return problems
 
 

@@ -20,17 +20,22 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
 
 
 def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel], at: Location) -> Problem:
-    location = _in_file((*at, *detail["loc"]), document.content)
+    names_a_field = detail["type"] in ("missing", "extra_forbidden")
+    location = _in_file((*at, *detail["loc"]), document.content, keep_last=names_a_field)
+    if detail["type"] == "refers":
+        said = detail["ctx"]
+        field = tuple(str(said["field"]).split("."))
+        return Problem(document.line(field), ".".join(field), str(said["cause"]), str(said["remedy"]))
     cause, remedy = _explain(detail, model, location[len(at) :])
     return Problem(document.line(location), ".".join(str(part) for part in location), cause, remedy)
 
 
-def _in_file(location: Location, content: Any) -> Location:
-    """Drop the tags that pydantic puts into the location of a discriminated union."""
+def _in_file(location: Location, content: Any, *, keep_last: bool) -> Location:
+    """Drop the tags that pydantic puts into the location of a discriminated union; ``keep_last``: it is a field."""
     kept: list[str | int] = []
     here = content
     for index, part in enumerate(location):
-        last = index == len(location) - 1
+        last = keep_last and index == len(location) - 1
         if isinstance(here, dict) and isinstance(part, str) and (part in here or last):
             kept.append(part)
             here = here.get(part)
@@ -62,7 +67,16 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], location: Location) -
     if kind == "string_pattern_mismatch" and "[a-z0-9]+(-" in str(detail.get("ctx", {}).get("pattern")):
         return f"{detail.get('input')!r} is no name", "use lower-case words joined by hyphens, e.g. label-flip"
     message = detail["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:] + _was(detail), ""
+    return message[:1].lower() + message[1:] + _was(detail), _meaning(model, location)
+
+
+def _meaning(model: type[BaseModel], location: Location) -> str:
+    """What the field is for, by its own description: the best hint there is for a value of the wrong sort."""
+    for one in _models_at(model, location[:-1]):
+        field = one.model_fields.get(str(location[-1])) if location else None
+        if field is not None and field.description:
+            return f"`{location[-1]}`: {field.description}"
+    return f"`{location[-1]}`: see `squall schema`" if location else ""
 
 
 def _was(detail: ErrorDetails) -> str:
@@ -72,6 +86,10 @@ def _was(detail: ErrorDetails) -> str:
 
 def _fields_at(model: type[BaseModel], location: Location) -> Iterable[str]:
     """Names of the fields of the models that can stand at a location."""
+    return {name for one in _models_at(model, location) for name in one.model_fields}
+
+
+def _models_at(model: type[BaseModel], location: Location) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [model]
     for part in location:
         if isinstance(part, int):
@@ -82,7 +100,7 @@ def _fields_at(model: type[BaseModel], location: Location) -> Iterable[str]:
             if part in one.model_fields
             for inner in _models_in(one.model_fields[part].annotation)
         ]
-    return {name for one in models for name in one.model_fields}
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -13,7 +13,7 @@ from chaos_tasks import registry, schemas
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.errors import InvalidFile
 from chaos_tasks.inventory import read_target
-from chaos_tasks.loading import load_experiment
+from chaos_tasks.loading import load_files
 from chaos_tasks.settings import find_settings
 
 
@@ -21,18 +21,14 @@ from chaos_tasks.settings import find_settings
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 def validate_command(paths: tuple[Path, ...]) -> int:
     """Check experiment files (by default all of the experiments folder) and the targets of the inventory."""
-    errors: list[InvalidFile] = []
     files = _experiment_files(paths)
+    errors = list(load_files(files).errors)
+    broken = {error.path for error in errors}
     for path in files:
-        try:
-            load_experiment(path)
-            click.echo(f"ok       {path}")
-        except InvalidFile as error:
-            errors.append(error)
-            click.secho(f"invalid  {path}", fg="red")
+        click.secho(f"invalid  {path}", fg="red") if str(path) in broken else click.echo(f"ok       {path}")
     errors += [] if paths else _target_errors()
-    for error in errors:
-        click.secho(f"\n{error}", fg="red", err=True)
+    for invalid in errors:
+        click.secho(f"\n{invalid}", fg="red", err=True)
     if not files:
         click.secho("no experiment file found", fg="yellow", err=True)
     return ExitCode.INVALID if errors or not files else ExitCode.HELD
@@ -41,7 +37,7 @@ def validate_command(paths: tuple[Path, ...]) -> int:
 def _experiment_files(paths: tuple[Path, ...]) -> list[Path]:
     chosen = paths or (find_settings().experiments_dir,)
     found = [sorted(path.glob("**/*.yaml")) if path.is_dir() else [path] for path in chosen]
-    return [path for group in found for path in group]
+    return list(dict.fromkeys(path for group in found for path in group))
 
 
 def _target_errors() -> list[InvalidFile]:

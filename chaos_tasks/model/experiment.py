@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.duration import Duration
@@ -195,20 +196,27 @@ class Experiment(Value):
     @model_validator(mode="after")
     def _refers_to_what_it_declares(self) -> Self:
         if self.name in RESERVED_NAMES:
-            raise ValueError(f"the name {self.name} is taken by a DAG of Squall's own; choose another")
+            raise _wrong("name", f"the name {self.name} is taken by a DAG of Squall's own", "choose another")
         for title, names in (
             ("steady_state", [check.name for check in self.steady_state]),
             ("method", [step.name for step in self.method]),
         ):
             if not names:
-                raise ValueError(f"`{title}` is empty; name at least one")
+                raise _wrong(title, f"`{title}` is empty", "name at least one")
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
-                raise ValueError(f"`{title}` names {', '.join(repeated)} twice")
+                raise _wrong(title, f"`{title}` names {', '.join(repeated)} twice", "give each a name of its own")
         known = {check.name for check in self.steady_state}
         missing = [name for name in self.guards.stop_when if name not in known]
         if missing:
-            raise ValueError(f"guards.stop_when names {', '.join(missing)}; the checks are {', '.join(sorted(known))}")
+            cause = f"guards.stop_when names {', '.join(missing)}, which is no check"
+            raise _wrong("guards.stop_when", cause, f"the checks are {', '.join(sorted(known))}")
         if any(check.when is When.AFTER for check in self.steady_state) and not self.analysis.recovery_trials:
-            raise ValueError("a check with `when: after` needs analysis.recovery_trials >= 1")
+            cause = "a check with `when: after` looks at recovery trials, and there are none"
+            raise _wrong("analysis.recovery_trials", cause, "set analysis.recovery_trials to 1 or more")
         return self
+
+
+def _wrong(field: str, cause: str, remedy: str) -> PydanticCustomError:
+    """An error of the whole that belongs to one field: the context leads `validation` to its line."""
+    return PydanticCustomError("refers", "{cause}; {remedy}", {"field": field, "cause": cause, "remedy": remedy})
