@@ -150,7 +150,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         },
         "api_auth": {"jwt_secret": secret_once(folder / "secrets" / "jwt_secret", 64)},
         "logging": {
-            "logging_level": "WARNING",
+            "logging_level": "INFO",  # receipts and verdicts are in the tasks' logs
             "worker_log_server_host": LOOPBACK,
             "base_log_folder": str(folder / "logs"),
         },

@@ -84,6 +84,7 @@ class InstancePlace(Value):
     endpoint: str
     region: str
     instance_id: str
+    pid_file: str = Field("", description="Where the process group that the instance carries is registered.")
 
     @property
     def key(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import JsonValue
@@ -16,11 +17,14 @@ from chaos_tasks.faults.base import FaultContext, FaultParams
 from chaos_tasks.faults.cloud.acting import explaining
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
-from chaos_tasks.model.place import InstancePlace, Place
+from chaos_tasks.model.place import InstancePlace, Place, ProcessPlace
 from chaos_tasks.targets import aws
+from chaos_tasks.targets.process import ProcessIdentity
 
 RUNNING, STOPPED = "running", "stopped"
 CHANGES_WITHIN_S = 300.0  # EC2 stops and starts within minutes
+ENDS_WITHIN_S = 15.0  # after its machine is off
+LOOK_S = 0.1
 GONE = frozenset({"shutting-down", "terminated"})
 
 
@@ -70,11 +74,12 @@ class StopInstance:
                 handle_id=handle.id,
                 remedy="look at the instance in the console",
             )
+        ended = _workload_ended(where, ctx)
         return Receipt(
             at=ctx.clock.now(),
-            effective=True,
-            summary=f"{where.instance_id} is stopped",
-            evidence={"instance": where.instance_id, "before": before, "after": STOPPED},
+            effective=ended,
+            summary=f"{where.instance_id} is stopped" + ("" if ended else ", but what it carries runs on"),
+            evidence={"instance": where.instance_id, "before": before, "after": STOPPED, "workload_ended": ended},
         )
 
     def revert(self, handle: Handle, params: StopInstanceParams, ctx: FaultContext) -> Receipt:
@@ -124,6 +129,26 @@ def _instance(place: Place) -> InstancePlace:
     if not isinstance(place, InstancePlace):
         raise FaultError(f"{place.key} is no instance", remedy="give the step an ec2_instance resource as its target")
     return place
+
+
+def _workload_ended(where: InstancePlace, ctx: FaultContext) -> bool:
+    """A machine that is off carries nothing; where its processes are registered, that is looked at and not believed."""
+    carried = _carried(where)
+    deadline = ctx.clock.monotonic() + ENDS_WITHIN_S
+    while carried is not None and carried.is_alive():
+        if ctx.clock.monotonic() > deadline:
+            return False
+        ctx.clock.sleep(LOOK_S)
+    return True
+
+
+def _carried(where: InstancePlace) -> ProcessIdentity | None:
+    """The leader of the registered workload; None where nothing is registered."""
+    try:
+        registered = Path(where.pid_file).read_text(encoding="utf-8")
+        return ProcessIdentity.of_place(ProcessPlace.model_validate_json(registered))
+    except (OSError, ValueError):
+        return None
 
 
 def _ec2(where: InstancePlace, credentials: str, ctx: FaultContext) -> Any:
