@@ -74,7 +74,7 @@ class Engine:
     # --- before -----------------------------------------------------------------------------------------------
 
     def arm(self, request: RunRequest) -> Plan:
-        """Guards, plan registered, locks, guards again, snapshot, ARMED.  Raises GuardTripped (recorded) or SetupError."""
+        """Guards, plan recorded, locks, guards again, snapshot, ARMED.  Raises GuardTripped (recorded), SetupError."""
         known = Run(self.parts.ledger, request.run_id).registered()
         if known is not None and self._judged(request.run_id):
             raise GuardTripped(

@@ -119,7 +119,12 @@ def _place(step: Step, target: Target, source: Source, workspace: Path, run_id: 
     if isinstance(resource, RedisStreamResource):
         return StreamPlace(url=resource.url, key_prefix=stream_prefix(resource.key, run_id))
     if isinstance(resource, Ec2InstanceResource):
-        return InstancePlace(endpoint=resource.endpoint, region=resource.region, instance_id=resource.instance_id, pid_file=resource.pid_file)
+        return InstancePlace(
+            endpoint=resource.endpoint,
+            region=resource.region,
+            instance_id=resource.instance_id,
+            pid_file=resource.pid_file,
+        )
     return None
 
 

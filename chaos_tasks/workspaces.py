@@ -1,4 +1,4 @@
-"""Folders of runs: isolated clones, prepared data versions, sealed sets and trials; built once, by whoever comes first."""
+"""Folders of runs: isolated clones, prepared data versions, sealed sets, trials; built once, by whoever comes first."""
 
 from __future__ import annotations
 

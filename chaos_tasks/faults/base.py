@@ -24,7 +24,7 @@ class FaultParams(Value):
     intensity_field: ClassVar[str | None] = None
 
 
-P = TypeVar("P", bound=FaultParams)
+P_contra = TypeVar("P_contra", bound=FaultParams, contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FaultContext:
     lease_s: float = 60.0  # a fault that can expire by itself must do so after this long
 
 
-class Fault(Protocol[P]):
+class Fault(Protocol[P_contra]):
     """One way to hurt one place, and the way back."""
 
     kind: ClassVar[str]
@@ -50,19 +50,19 @@ class Fault(Protocol[P]):
     place_types: ClassVar[tuple[type[Value], ...]]
     policy: ClassVar[Mapping[str, tuple[str, ...]]]
 
-    def snapshot(self, place: Place, params: P, ctx: FaultContext) -> Mapping[str, JsonValue]:
+    def snapshot(self, place: Place, params: P_contra, ctx: FaultContext) -> Mapping[str, JsonValue]:
         """Read what revert will need.  No side effects."""
 
-    def blast_radius(self, place: Place, params: P) -> float:
+    def blast_radius(self, place: Place, params: P_contra) -> float:
         """Largest share (0..1) of rows, records or keys that these parameters can touch."""
 
-    def inject(self, handle: Handle, params: P, ctx: FaultContext) -> Receipt:
+    def inject(self, handle: Handle, params: P_contra, ctx: FaultContext) -> Receipt:
         """Hurt the place.  May be called again after a crash; twice within one firing is once."""
 
-    def revert(self, handle: Handle, params: P, ctx: FaultContext) -> Receipt:
+    def revert(self, handle: Handle, params: P_contra, ctx: FaultContext) -> Receipt:
         """Restore the prior state.  Safe from any phase, any number of times."""
 
-    def inspect(self, handle: Handle, params: P, ctx: FaultContext) -> Finding:
+    def inspect(self, handle: Handle, params: P_contra, ctx: FaultContext) -> Finding:
         """Say what is really there."""
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:

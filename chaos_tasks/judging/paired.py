@@ -46,7 +46,7 @@ def judge_paired(check: Check, tolerance: NonInferiority, evidence: Evidence, *,
     )
 
 
-def _answer(
+def _answer(  # noqa: C901  a flat list of reasons, in the order in which they are asked; parts would hide the order
     check: Check,
     tolerance: NonInferiority,
     control: Sorted,

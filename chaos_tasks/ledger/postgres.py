@@ -25,7 +25,7 @@ class PostgresDatabase(Database):
 
     def connect(self) -> psycopg.Connection[Any]:
         """Connect to the server; a dead one is named within ten seconds."""
-        scheme, _, rest = self.url.partition("://")
+        _, _, rest = self.url.partition("://")
         try:
             connection = psycopg.connect(
                 f"postgresql://{rest}",

@@ -68,8 +68,9 @@ class CheckState(StrEnum):
 class CheckResult(Value):
     """One check judged: estimate with interval against its margin, in the metric's own unit.
 
-    Paired (`unit: seed`): how much *worse* the treatment is, so positive is bad and the margin is positive; the interval
-    is two-sided with level 1 - 2 alpha.  Per trial: the share of trials within tolerance with its reliability bound.
+    Paired (`unit: seed`): how much *worse* the treatment is, so positive is bad and the margin is positive; the
+    interval is two-sided with level 1 - 2 alpha.  Per trial: the share of trials within tolerance with its reliability
+    bound.
     """
 
     check: str

@@ -59,7 +59,7 @@ def _environment(target: Target, rules: Rules) -> None:
         allowed = ", ".join(rules.environments)
         raise GuardTripped(
             f"target {target.name} is in environment {rules.target_environment!r}; faults are allowed in: {allowed}",
-            remedy="move the experiment to an allowed environment, or let the owner of squall.toml widen `environments`",
+            remedy="move the experiment to an allowed one, or have the owner of squall.toml widen `environments`",
         )
 
 

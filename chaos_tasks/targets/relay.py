@@ -277,7 +277,8 @@ def _connected(client: Redis, asked: argparse.Namespace) -> Relay | None:
 
 
 def _say(text: str) -> None:
-    print(f"relay: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"relay: {text}\n")
+    sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

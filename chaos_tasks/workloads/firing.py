@@ -108,7 +108,7 @@ class FiringDesk:
             self._activate(parts, state.handle, firing.hold.total_seconds())
             receipt = acts.inject(parts, state, by=SUPERVISOR)
             self._update(-1, injected=receipt)
-        except Exception as error:  # a fault's own bug must not take the supervisor with it
+        except Exception as error:  # noqa: BLE001  a fault's own bug must not take the supervisor with it
             self._failed(firing, _say(error))
 
     def _failed(self, firing: FiringSpec, why: str) -> None:
@@ -154,14 +154,14 @@ class FiringDesk:
                 self._update(one.position, reverted=acts.revert(one.parts, state, by=SUPERVISOR))
         except LedgerError as error:
             self._update(one.position, error=f"{error.message}; {self._undo_unrecorded(one)}")
-        except Exception as error:  # the record says unreverted; the other holds must still be reverted
+        except Exception as error:  # noqa: BLE001  the record says unreverted; the other holds must still be reverted
             self._update(one.position, error=_say(error))
 
     def _undo_unrecorded(self, one: _Active) -> str:
         """Without a ledger the sweep will record it later; the target does not have to wait for that."""
         try:
             return f"undone without a record: {acts.undo_unrecorded(one.parts, one.handle).summary}"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a fault's own bug is said; the other holds must still be reverted
             return f"not undone: {_say(error)}"
 
     # --- what an earlier supervisor did -------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class LeaseKeeper:
                 self.lost = error.message
             except (LedgerError, SquallError) as error:
                 self.lost = error.message if self._overdue() else ""
-            except Exception as error:  # a driver's own error: the same as a ledger that does not answer
+            except Exception as error:  # noqa: BLE001  a driver's own error: the same as a ledger that does not answer
                 self.lost = f"{type(error).__name__}: {error}" if self._overdue() else ""
             self._done.wait(self._lease_s / 3)
         if ledger is not None:

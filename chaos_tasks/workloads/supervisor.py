@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -49,11 +50,10 @@ def main() -> int:
     return 0
 
 
-def _read(lines: SimpleQueue[Line], leave: object) -> None:
+def _read(lines: SimpleQueue[Line], leave: Callable[[], object]) -> None:
     """A thread of its own: the end of stdin must be seen while a trial runs."""
     for line in sys.stdin.buffer:
         lines.put(line)
-    assert callable(leave)  # noqa: S101  (narrowing)
     leave()
 
 
@@ -65,7 +65,7 @@ def _answer(line: bytes, stop: Event) -> Reply:
         return Reply(error=error.message, remedy=error.remedy)
     except ValidationError as error:
         return Reply(error=f"the trial's specification is wrong: {error.error_count()} problems")
-    except Exception as error:  # the runner must hear of it; the traceback is in the supervisor's log
+    except Exception as error:  # noqa: BLE001  the runner must hear of it; the traceback is in the supervisor's log
         sys.excepthook(*sys.exc_info())
         return Reply(error=f"the supervisor failed: {type(error).__name__}: {error}")
 

@@ -11,4 +11,4 @@ class SquallPlugin(AirflowPlugin):
     """Makes our links known to the UI."""
 
     name = "squall"
-    operator_extra_links = [MlflowRunLink(), ReportLink()]
+    operator_extra_links = [MlflowRunLink(), ReportLink()]  # noqa: RUF012  Airflow's own attribute, a list

@@ -35,7 +35,7 @@ def test_nothing_shows_a_secret() -> None:
 
 
 def test_a_missing_name_is_told_with_the_known_ones() -> None:
-    with pytest.raises(SetupError, match="reverter.*known: injector"):
+    with pytest.raises(SetupError, match=r"reverter.*known: injector"):
         from_credentials({"injector": PAIR}).environment("reverter")
 
 

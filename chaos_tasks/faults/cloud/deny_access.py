@@ -53,10 +53,14 @@ class DenyAccess:
     reversibility: ClassVar[Reversibility] = Reversibility.RESTORES
     place_types: ClassVar[tuple[type[Value], ...]] = (S3Place,)
     policy: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "inject": ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "iam:ListUserPolicies", "iam:GetUserPolicy")
-        + ("iam:DeleteUserPolicy",),
-        "revert": ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "iam:GetUser")
-        + ("iam:ListAccessKeys", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:PutUserPolicy"),
+        "inject": (
+            *("s3:GetBucketPolicy", "s3:PutBucketPolicy"),
+            *("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:DeleteUserPolicy"),
+        ),
+        "revert": (
+            *("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "iam:GetUser"),
+            *("iam:ListAccessKeys", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:PutUserPolicy"),
+        ),
     }
 
     def snapshot(self, place: Place, params: DenyAccessParams, ctx: FaultContext) -> Mapping[str, JsonValue]:

@@ -110,7 +110,7 @@ def test_opening_at_once_makes_the_tables_once(url: str) -> None:
     def open_it() -> None:
         try:
             open_ledger(url).close()
-        except Exception as error:  # collected for the assertion
+        except Exception as error:  # noqa: BLE001  collected for the assertion
             failures.append(error)
 
     threads = [threading.Thread(target=open_it) for _ in range(8)]

@@ -14,7 +14,8 @@ def main(url: str, name: str, records: str) -> None:
     ledger = open_ledger(url)
     for n in range(int(records)) if int(records) else count():
         ledger.append(note(f"{name}/{n}", run_id=name))
-        print(n, flush=True)
+        sys.stdout.write(f"{n}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

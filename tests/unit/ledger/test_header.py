@@ -53,7 +53,7 @@ def test_times_are_utc_to_the_millisecond() -> None:
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(LedgerError, match="no time zone"):
-        header.encode(note("k", occurred_at=datetime(2026, 11, 23)))
+        header.encode(note("k", occurred_at=datetime(2026, 11, 23)))  # noqa: DTZ001  the naive time is the case
 
 
 def test_a_header_of_four_kilobytes_is_refused_with_the_way_out() -> None:

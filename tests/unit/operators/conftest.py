@@ -26,10 +26,8 @@ if "airflow" not in sys.modules:
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_HOME / "logs"),
     }
-if str(ROOT / "operators") not in sys.path:
-    sys.path.insert(0, str(ROOT / "operators"))  # as an installed wheel would have it
 
-from tests.unit.operators.plugins import registered
+from tests.unit.operators.plugins import registered  # noqa: E402  Airflow reads its environment when imported
 
 EXPERIMENT = """\
 name: {name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from airflow.sdk import DAG
@@ -25,7 +26,7 @@ def dag(project: Squall) -> DAG:
 def test_nine_tasks_in_order(dag: DAG) -> None:
     assert dag.dag_id == "chaos_label-flip"
     assert sorted(dag.task_ids) == sorted(ORDER)
-    for before, after in zip(ORDER, ORDER[1:], strict=False):
+    for before, after in pairwise(ORDER):
         assert after in dag.get_task(before).downstream_task_ids
 
 

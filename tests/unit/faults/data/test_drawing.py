@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from chaos_tasks.faults.data.drawing import Floats, Mask, MaskFile, Scored, thre
 
 def cut(rows: int, cuts: list[int]) -> list[tuple[int, int]]:
     edges = sorted({0, rows, *(c % (rows + 1) for c in cuts)})
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def chosen(seed: int, eligible: Mask, fraction: float, spans: list[tuple[int, int]]) -> tuple[Mask, str]:
