@@ -57,7 +57,8 @@ def load_files(paths: Iterable[Path]) -> Loaded:
         first = experiments.setdefault(loaded.experiment.name, loaded)
         if first is not loaded:
             cause = f"the name {loaded.experiment.name} is taken by {first.path}"
-            errors.append(InvalidFile(path, (Problem(1, "name", cause, "give each experiment a name of its own"),)))
+            line = strict_yaml.load(path, loaded.text).line(("name",))
+            errors.append(InvalidFile(path, (Problem(line, "name", cause, "give each experiment a name of its own"),)))
     return Loaded(tuple(experiments.values()), tuple(errors))
 
 
