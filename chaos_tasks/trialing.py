@@ -165,4 +165,5 @@ def blocked_trial(plan: Plan, arm: Arm, seed: int, prepared: Prepared) -> Trial:
         ),
         signals=(SignalEvent(name=name, at=prepared.ended_at, detail=detail),),
         error=prepared.error or detail,
+        stands_for=len(plan.seeds),
     )

@@ -71,8 +71,8 @@ def _night(settings: Settings, known: LabState, console: Console, timeout_s: flo
         run = api.trigger(DAG, {})
         campaign_id = _follow(squall, api, run.run_id, console, timeout_s)
         exported = squall.exports.night(campaign_id)
-        console.print(f"\n{exported.screen}", markup=False)
-        console.print(f"\nReport  {exported.html}", markup=False)
+        click.echo(f"\n{exported.screen}")  # laid out already: not to be wrapped again
+        click.echo(f"\nReport  {exported.html}")
         return _code(squall, campaign_id)
 
 

@@ -83,13 +83,13 @@ def _answer(  # noqa: C901  a flat list of reasons, in the order in which they a
         return CheckState.UNKNOWN, Reason.CONTROL_FAILED, sentence
     if len(pairs) < 2:
         count = wording.count(len(pairs), "pair")
-        return CheckState.UNKNOWN, Reason.TOO_FEW_TRIALS, f"{name}: {count} of trainings; an interval needs two."
+        return CheckState.UNKNOWN, Reason.TOO_FEW_TRIALS, f"{name}: {count} of trials; an interval needs two."
     if interval is None or margin is None:
         return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, f"{name}: the differences are too large to average."
     sentence = wording.effect(check, tolerance, interval, margin)
     if interval.against(margin) is Position.BELOW:
         return CheckState.PASSED, Reason.WITHIN_MARGIN, sentence
-    return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, f"{sentence[:-1]}: more trainings are needed to tell."
+    return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, f"{sentence[:-1]}: more trials are needed to tell."
 
 
 def _pairs(control: Mapping[int, Json], treatment: Mapping[int, Json]) -> dict[int, tuple[float, float]]:

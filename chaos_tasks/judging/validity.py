@@ -105,7 +105,7 @@ def _void_doubts(evidence: Evidence) -> Iterator[Doubt]:
 def _count_doubts(plan: Plan, evidence: Evidence) -> Iterator[Doubt]:
     """Fewer trials than planned: what is missing may be what went wrong."""
     for arm in (Arm.CONTROL, Arm.TREATMENT):
-        missing = set(plan.seeds) - {trial.seed for trial in evidence.arm(arm)}
-        if missing or not plan.seeds:
-            text = f"{len(missing)} of {count(len(plan.seeds), arm.value + ' trial')} are missing."
+        missing = len(plan.seeds) - sum({trial.seed: trial.stands_for for trial in evidence.arm(arm)}.values())
+        if missing > 0 or not plan.seeds:
+            text = f"{missing} of {count(len(plan.seeds), arm.value + ' trial')} are missing."
             yield Doubt(Reason.TOO_FEW_TRIALS, text, False)

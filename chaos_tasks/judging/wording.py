@@ -22,7 +22,7 @@ def subject(check: Check) -> str:
 
 
 def effect(check: Check, tolerance: NonInferiority, interval: Interval, margin: float) -> str:
-    """'AUC fell by 0.031 (90 % interval 0.024 to 0.038; margin 0.010; 4 paired trainings).'"""
+    """'AUC fell by 0.031 (90 % interval 0.024 to 0.038; margin 0.010; 4 paired trials).'"""
     worse, better = ("fell", "rose") if tolerance.better == "higher" else ("rose", "fell")
     estimate = number(abs(interval.estimate), margin)
     if float(estimate) == 0:
@@ -33,7 +33,7 @@ def effect(check: Check, tolerance: NonInferiority, interval: Interval, margin: 
         noun = {"fell": "fall", "rose": "rise"}[worse]
         moved, shown = f"{better} by {estimate}", f"{percent(interval.level)} interval of the {noun}"
     low, high = number(interval.low, margin), number(interval.high, margin)
-    trainings = count(interval.n, "paired training")
+    trainings = count(interval.n, "paired trial")
     return f"{subject(check)} {moved} ({shown} {low} to {high}; margin {number(margin, margin)}; {trainings})."
 
 

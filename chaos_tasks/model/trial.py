@@ -82,6 +82,9 @@ class Trial(Value):
     out: str = Field("", description="Folder of the trial's files.")
     files: Mapping[str, str] = Field(default_factory=dict, description="SHA-256 of metrics and predictions files.")
     error: str = ""
+    stands_for: int = Field(
+        1, ge=1, description="Planned trials that this one speaks for: a refused data version is refused for every seed."
+    )
     reused_from: str = Field("", description="Id of the trial whose observation this control reuses.")
 
 

@@ -90,7 +90,7 @@ def _cost(report: NightReport) -> str:
     reused = f" (+{cost.reused_trials} reused)" if cost.reused_trials else ""
     return (
         f"COST  {count(cost.experiments, 'run')}, {count(cost.trials, 'trial')}{reused}, "
-        f"{seconds(cost.trial_seconds)} of trials on {count(cost.lanes, 'lane')} in {seconds(cost.wall_seconds)}"
+        f"{seconds(cost.trial_seconds)} of trials, at most {cost.lanes} at once, in {seconds(cost.wall_seconds)}"
     )
 
 

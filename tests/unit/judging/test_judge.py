@@ -57,7 +57,7 @@ def test_a_loss_beyond_the_margin_that_nothing_noticed_is_silent() -> None:
     verdict = verdict_of(paired(GOOD, BAD))
     assert (verdict.outcome, verdict.response) == (Outcome.DEVIATED, Response.SILENT)
     assert verdict.sentence == (
-        "AUC fell by 0.031 (90 % interval 0.029 to 0.032; margin 0.010; 4 paired trainings) and nothing noticed."
+        "AUC fell by 0.031 (90 % interval 0.029 to 0.032; margin 0.010; 4 paired trials) and nothing noticed."
     )
 
 
