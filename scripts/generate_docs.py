@@ -24,7 +24,7 @@ programs.
 
 UNDO = {
     Reversibility.RESTORES: "restores: everything is as before, proved by an equal fingerprint",
-    Reversibility.SELF_HEALS: "self-heals: the target's own runtime brings it back; its health is measured within its RTO",
+    Reversibility.SELF_HEALS: "self-heals: the target's own runtime brings it back; health is measured within its RTO",
     Reversibility.IRREVERSIBLE: "irreversible: on disposable targets only",
 }
 
