@@ -6,7 +6,9 @@ arm (guards, plan registered, locks, guards again, snapshot) -> baseline -> inje
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,8 @@ from chaos_tasks.workspaces import Workspaces
 
 REVERT_TASK = "revert task"
 LOCK_POLL_S = 0.5
+
+log = logging.getLogger(__name__)
 
 
 def never() -> bool:
@@ -86,7 +90,7 @@ class Engine:
             self._lock(plan)
             guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
             self._snapshot(plan)
-        except SquallError as error:
+        except BaseException as error:  # Ctrl-C and a full disk too: nothing may stay armed or locked
             self._refuse(request, error)
             raise
         return plan
@@ -124,7 +128,9 @@ class Engine:
                     raise
                 self.parts.clock.sleep(LOCK_POLL_S)
         keys = [("exclusive " if lock.exclusive else "shared ") + lock.key for lock in plan.locks]
-        self._writer(plan).note(RecordKind.LOCKS_TAKEN, f"{len(keys)} locks", facts={"locks": list(keys)})
+        # Taken again by a retry, or after a refusal gave them back: the count keeps the keys apart.
+        again = str(len(Run(self.parts.ledger, plan.run_id).stored(RecordKind.LOCKS_TAKEN)))
+        self._writer(plan).note(RecordKind.LOCKS_TAKEN, f"{len(keys)} locks", key=again, facts={"locks": list(keys)})
 
     def _snapshot(self, plan: Plan) -> None:
         self.parts.workspaces.open(plan)
@@ -147,21 +153,31 @@ class Engine:
             seed=fault_seed(plan.seeds[0], step.name),
         )
 
-    def _refuse(self, request: RunRequest, error: SquallError) -> None:
-        """Leave nothing armed, give the locks back, and say why in the log."""
+    def _refuse(self, request: RunRequest, error: BaseException) -> None:
+        """Leave nothing armed, give the locks back, and say why in the log; the error itself is what counts."""
+        try:
+            self._take_back(request.run_id)
+        except SquallError as problem:
+            error.add_note(f"not taken back either: {problem}")
+        try:
+            self._record_refusal(request, error)
+        except LedgerError as problem:
+            error.add_note(f"not recorded either: {problem}")
+
+    def _take_back(self, run_id: str) -> None:
+        self.revert(run_id)
+        self.parts.ledger.release(run_id)  # not reached while something is in: that must block new experiments
+
+    def _record_refusal(self, request: RunRequest, error: BaseException) -> None:
         run = Run(self.parts.ledger, request.run_id)
-        plan = run.registered()
-        for state in run.handles():
-            if plan is not None and state.phase is not Phase.REVERTED:
-                acts.revert(self._act_parts(plan, _step(plan, state.handle.step)), state, by=REVERT_TASK)
-        self.parts.ledger.release(request.run_id)
         writer = RunWriter(
             self.parts.ledger, self.parts.clock, self.parts.recorder, request.run_id, request.experiment.name
         )
-        facts = {"experiment": request.experiment.name, "campaign_id": request.campaign_id, "remedy": error.remedy}
+        remedy = error.remedy if isinstance(error, SquallError) else ""
+        facts = {"experiment": request.experiment.name, "campaign_id": request.campaign_id, "remedy": remedy}
         # A retried task may be refused again, in other words: the count keeps the keys apart.
         key = str(len(run.stored(RecordKind.RUN_REFUSED)))
-        writer.note(RecordKind.RUN_REFUSED, error.message, key=key, facts=facts)
+        writer.note(RecordKind.RUN_REFUSED, _said(error), key=key, facts=facts)
 
     # --- under fault ------------------------------------------------------------------------------------------
 
@@ -194,17 +210,25 @@ class Engine:
         if plan is None:
             return ()
         self.parts.workspaces.end_workloads(plan)
-        receipts, failures = [], []
+        receipts: list[Receipt] = []
+        failures: list[SquallError] = []
         for state in reversed(run.handles()):
             if state.phase is Phase.REVERTED:
                 continue
             try:
                 receipts.append(acts.revert(self._act_parts(plan, _step(plan, state.handle.step)), state, by=by))
-            except RevertError as error:
-                failures.append(error)
+            except SquallError as error:  # the others must go out all the same
+                if not self._is_reverted(state):  # a sweep may have been faster
+                    failures.append(error)
         if failures:
-            raise failures[0]
+            raise next((error for error in failures if isinstance(error, RevertError)), failures[0])
         return tuple(receipts)
+
+    def _is_reverted(self, state: HandleState) -> bool:
+        with suppress(LedgerError):
+            current = self.parts.ledger.handle(state.handle.id)
+            return current is not None and current.phase is Phase.REVERTED
+        return False
 
     def recovery(self, run_id: str) -> Recovery:
         """Run recovery trials and say whether the system was healthy again within its RTO; then give the locks back."""
@@ -276,22 +300,45 @@ class Engine:
     def run(self, request: RunRequest, *, stop: Callable[[], bool] = never) -> Verdict:
         """The whole order in one process.  Whatever happens after arming, everything is reverted and judged."""
         plan = self.arm(request)
-        try:
-            self.baseline(plan.run_id)
-            self.inject(plan.run_id)
-            self.exercise(plan.run_id, stop=stop)
-        except (SquallError, KeyboardInterrupt) as error:
-            self._stopped(plan, error)
+        armed = self.parts.ledger.handles(run_id=plan.run_id)
+        self._part(plan, lambda: self._under_fault(plan, stop))
         try:
             self.revert(plan.run_id)
-            self.recovery(plan.run_id)
         except RevertError:
-            pass  # recorded; the verdict says unreverted and names the command
+            return self.judge(plan.run_id)  # recorded; the verdict says unreverted and names the command
+        except LedgerError:
+            self._undo_unrecorded(plan, armed)
+            raise
+        self._part(plan, lambda: self.recovery(plan.run_id))
         return self.judge(plan.run_id)
 
+    def _under_fault(self, plan: Plan, stop: Callable[[], bool]) -> None:
+        self.baseline(plan.run_id)
+        self.inject(plan.run_id)
+        self.exercise(plan.run_id, stop=stop)
+
+    def _part(self, plan: Plan, act: Callable[[], object]) -> None:
+        """Do a part of the run; whatever ends it goes into the log, and the run goes on to its revert and verdict."""
+        try:
+            act()
+        except (SquallError, KeyboardInterrupt) as error:
+            self._stopped(plan, error)
+        except Exception as error:
+            log.exception("run %s was ended by an error of Squall's own", plan.run_id)
+            self._stopped(plan, error)
+
+    def _undo_unrecorded(self, plan: Plan, armed: Sequence[HandleState]) -> None:
+        """The ledger is gone while faults are in: undo them all the same; the sweep reverts again and records it."""
+        for state in reversed(armed):
+            with suppress(SquallError):
+                acts.undo_unrecorded(self._act_parts(plan, _step(plan, state.handle.step)), state.handle)
+
     def _stopped(self, plan: Plan, error: BaseException) -> None:
-        person = isinstance(error, KeyboardInterrupt)
-        text = "stopped by a person" if person else getattr(error, "message", str(error))
+        with suppress(LedgerError):  # the faults must go out, written down or not
+            self._record_stop(plan, error)
+
+    def _record_stop(self, plan: Plan, error: BaseException) -> None:
+        person, text = isinstance(error, KeyboardInterrupt), _said(error)
         facts = {"by": "person" if person else "engine", "error": type(error).__name__}
         key = str(len(Run(self.parts.ledger, plan.run_id).stored(RecordKind.STOP_TRIGGERED)))
         self._writer(plan).note(RecordKind.STOP_TRIGGERED, text, key=key, facts=dict(facts))
@@ -364,6 +411,13 @@ class Engine:
 
     def _writer(self, plan: Plan) -> RunWriter:
         return RunWriter.of(plan, self.parts.ledger, self.parts.clock, self.parts.recorder)
+
+
+def _said(error: BaseException) -> str:
+    """What may go into a record: the words of our own errors; others may quote data, so only their names."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by a person"
+    return error.message if isinstance(error, SquallError) else f"an error of Squall's own: {type(error).__name__}"
 
 
 def handle_id(plan: Plan, step: Step) -> str:

@@ -86,7 +86,8 @@ class TrialLoop:
         epochs = self._faults_in(plan) if arm is Arm.TREATMENT else {}
         name = trial_id(plan, arm, seed)
         start = TrialStart(trial_id=name, arm=arm, seed=seed)
-        self._writer(plan).write(RecordKind.TRIAL_STARTED, start, key=f"{arm}/{seed}/{self.recorder.try_number}")
+        starts = [one for one in Run(self.ledger, plan.run_id).payloads(RecordKind.TRIAL_STARTED) if one == start]
+        self._writer(plan).write(RecordKind.TRIAL_STARTED, start, key=f"{arm}/{seed}/{len(starts)}")
         spec = trial_spec(plan, arm, seed, prepared, self.workspaces, self.recorder, self._firings(exercise, seed))
         trial = runner.run(spec)
         if arm is Arm.TREATMENT and self._faults_in(plan, missing_is_void=True) != epochs:

@@ -73,6 +73,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return ExitCode.INVALID
     except click.Abort:
+        click.secho("squall: stopped by a person\n  -> `squall status` shows what is still open", fg="yellow", err=True)
         return ExitCode.ABORTED
     except SquallError as error:
         click.secho(f"squall: {error}", fg="red", err=True)

@@ -1,0 +1,411 @@
+"""The order of an experiment, and what can never happen, whatever ends it and wherever."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from chaos_tasks.errors import (
+    Fenced,
+    GuardTripped,
+    IdempotencyConflict,
+    LedgerError,
+    RevertError,
+    SetupError,
+    SquallError,
+    TargetBusy,
+)
+from chaos_tasks.model.handle import OPEN_PHASES, Phase
+from chaos_tasks.model.record import RecordKind
+from chaos_tasks.model.spec import TrialSpec
+from chaos_tasks.model.trial import Arm, TrialStatus
+from chaos_tasks.model.verdict import Outcome, Reason
+from chaos_tasks.runs import Run
+from chaos_tasks.safety import guards, lever
+from tests.unit.toy_project import HEALTHY, HURT, ToyProject, experiment, register, request
+
+RUN = "run-1"
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
+    project = ToyProject(tmp_path / "home")
+    register(monkeypatch, project.fault)
+    return project
+
+
+def phases(toy: ToyProject) -> list[Phase]:
+    return [state.phase for state in toy.ledger.handles(run_id=RUN)]
+
+
+def when(arm: Arm, act: Callable[[], object]) -> Callable[[TrialSpec], None]:
+    """Do something during the trials of one arm."""
+    return lambda spec: act() and None if spec.arm is arm else None
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    def act() -> object:
+        raise error
+
+    return act
+
+
+# --- the order ----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_goes_through_its_steps_in_order_and_holds(toy: ToyProject) -> None:
+    verdict = toy.engine().run(request())
+    assert verdict.outcome is Outcome.HELD
+    once = list(dict.fromkeys(toy.kinds()))
+    assert once == [
+        RecordKind.EXPERIMENT_REGISTERED,
+        RecordKind.LOCKS_TAKEN,
+        RecordKind.FAULT_ARMED,
+        RecordKind.TRIAL_STARTED,
+        RecordKind.TRIAL_ENDED,
+        RecordKind.INJECT_INTENT,
+        RecordKind.INJECT_APPLIED,
+        RecordKind.REVERT_INTENT,
+        RecordKind.REVERT_VERIFIED,
+        RecordKind.RECOVERY_MEASURED,
+        RecordKind.LOCKS_RELEASED,
+        RecordKind.EVALUATE_VERDICT,
+    ]
+    assert toy.words_seen == [(Arm.CONTROL, HEALTHY)] * 2 + [(Arm.TREATMENT, HURT)] * 2
+    assert toy.word() == HEALTHY
+    assert toy.closed_runners == 2
+
+
+def test_recovery_trials_see_the_healed_target(toy: ToyProject) -> None:
+    toy.engine().run(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
+    assert toy.words_seen[-1] == (Arm.RECOVERY, HEALTHY)
+
+
+def test_each_step_may_be_called_twice_by_other_processes(toy: ToyProject) -> None:
+    for _ in range(2):
+        toy.engine().arm(request())
+        assert toy.engine().baseline(RUN) == 2
+    for _ in range(2):
+        toy.engine().inject(RUN)
+        assert toy.engine().exercise(RUN) == 2
+    for _ in range(2):
+        toy.engine().revert(RUN)
+        toy.engine().recovery(RUN)
+        toy.engine().judge(RUN)
+    kinds = toy.kinds()
+    assert toy.fault.injections == 1
+    assert kinds.count(RecordKind.TRIAL_ENDED) == 4
+    for once in (RecordKind.FAULT_ARMED, RecordKind.INJECT_APPLIED, RecordKind.REVERT_VERIFIED):
+        assert kinds.count(once) == 1
+    assert kinds.count(RecordKind.EVALUATE_VERDICT) == 1
+    assert toy.engine().verdict(RUN).outcome is Outcome.HELD
+
+
+def test_a_retry_goes_on_at_the_first_trial_that_did_not_end(toy: ToyProject) -> None:
+    engine = toy.engine()
+    engine.arm(request())
+    toy.during = lambda spec: raising(SetupError("gone"))() and None if spec.seed == 2 else None
+    with pytest.raises(SetupError):
+        engine.baseline(RUN)
+    toy.during = lambda spec: None
+    toy.words_seen.clear()
+    assert engine.baseline(RUN) == 2
+    assert len(toy.words_seen) == 1
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"environments": ("dev",)}, "faults are allowed in: dev"),
+        ({"sweeper_max_age_s": -1.0}, "no sweeper is watching"),
+        ({"targets": {}}, "is not in the inventory"),
+    ],
+)
+def test_a_refusal_by_the_settings_is_recorded_with_its_reason(
+    toy: ToyProject, changes: dict[str, object], why: str
+) -> None:
+    with pytest.raises(SquallError, match=why) as caught:
+        toy.engine(**changes).run(request())
+    assert caught.value.remedy
+    assert_refused(toy, why)
+
+
+def test_the_lever_refuses(toy: ToyProject) -> None:
+    lever.pull(toy.home, "audit today", toy.clock.now())
+    with pytest.raises(GuardTripped, match="audit today"):
+        toy.engine().run(request())
+    assert_refused(toy, "the safety lever is pulled")
+
+
+def test_a_blast_radius_above_the_guard_refuses(toy: ToyProject) -> None:
+    with pytest.raises(GuardTripped, match=r"50% of data, above guards.blast_radius = 10%"):
+        toy.engine().run(request(guards={"blast_radius": 0.1}))
+    assert_refused(toy, "blast_radius")
+
+
+def test_a_full_disk_refuses(toy: ToyProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 2**20))
+    with pytest.raises(GuardTripped, match="only 5 MB are free"):
+        toy.engine().run(request())
+    assert_refused(toy, "200 MB are needed")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left"), SetupError("no such tool")])
+def test_whatever_ends_the_arming_leaves_nothing_armed_or_locked(toy: ToyProject, error: BaseException) -> None:
+    toy.fault.trouble["snapshot"] = error
+    with pytest.raises(type(error)):
+        toy.engine().run(request())
+    assert_refused(toy, "")
+    toy.fault.trouble.clear()
+    assert toy.engine().run(request("run-2")).outcome is Outcome.HELD
+
+
+def assert_refused(toy: ToyProject, why: str) -> None:
+    assert why in toy.notes(RecordKind.RUN_REFUSED)[0]
+    assert toy.fault.injections == 0
+    assert not toy.ledger.handles(phases=OPEN_PHASES)
+    assert not toy.ledger._locks
+
+
+def test_two_runs_of_one_experiment_never_meet(toy: ToyProject) -> None:
+    toy.engine().arm(request())
+    with pytest.raises(TargetBusy, match="run-1") as caught:
+        toy.engine().arm(request("run-2"))
+    assert caught.value.remedy
+    assert phases(toy) == [Phase.ARMED]
+    assert "is held by run-1" in toy.notes(RecordKind.RUN_REFUSED, "run-2")[0]
+
+
+def test_a_judged_run_is_not_run_again(toy: ToyProject) -> None:
+    toy.engine().run(request())
+    for again in (lambda: toy.engine().arm(request()), lambda: toy.engine().exercise(RUN)):
+        with pytest.raises(GuardTripped, match="has its verdict already"):
+            again()
+    assert toy.fault.injections == 1
+
+
+# --- whatever happens under the fault ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arm", [Arm.CONTROL, Arm.TREATMENT, Arm.RECOVERY])
+def test_a_person_who_stops_it_gets_everything_back(toy: ToyProject, arm: Arm) -> None:
+    toy.during = when(arm, raising(KeyboardInterrupt()))
+    verdict = toy.engine().run(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
+    assert verdict.outcome is Outcome.ABORTED
+    assert Reason.STOPPED_BY_PERSON in verdict.reasons
+    assert toy.word() == HEALTHY
+    assert phases(toy) == [Phase.REVERTED]
+    assert not toy.ledger._locks
+
+
+@pytest.mark.parametrize("arm", [Arm.CONTROL, Arm.TREATMENT, Arm.RECOVERY])
+def test_an_error_of_our_own_is_reverted_and_never_held(
+    toy: ToyProject, arm: Arm, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy.during = when(arm, raising(ZeroDivisionError("row 17: secret")))
+    verdict = toy.engine().run(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert Reason.INTERNAL_ERROR in verdict.reasons
+    assert toy.word() == HEALTHY
+    assert toy.notes(RecordKind.STOP_TRIGGERED) == ["an error of Squall's own: ZeroDivisionError"]
+    assert "ended by an error of Squall's own" in caplog.text
+
+
+@pytest.mark.parametrize("arm", [Arm.CONTROL, Arm.TREATMENT, Arm.RECOVERY])
+def test_the_lever_stops_between_trials(toy: ToyProject, arm: Arm) -> None:
+    toy.during = when(arm, lambda: lever.pull(toy.home, "halt", toy.clock.now()))
+    verdict = toy.engine().run(request(analysis={"seeds": 3, "base_seed": 1, "recovery_trials": 2}))
+    assert verdict.outcome is Outcome.ABORTED
+    assert [seen for seen, _ in toy.words_seen].count(arm) == 1
+    assert toy.word() == HEALTHY
+
+
+def test_a_stop_condition_ends_the_trials(toy: ToyProject) -> None:
+    toy.metrics = lambda spec: {"auc": 0.1 if spec.arm is Arm.TREATMENT else 0.9}
+    verdict = toy.engine().run(request(guards={"stop_when": ["auc"]}))
+    assert verdict.outcome is Outcome.ABORTED
+    assert Reason.STOP_CONDITION in verdict.reasons
+    assert [seen for seen, _ in toy.words_seen].count(Arm.TREATMENT) == 1
+    assert toy.word() == HEALTHY
+
+
+def test_an_injection_that_stops_half_way_is_reverted(toy: ToyProject) -> None:
+    toy.fault.trouble["inject"] = OSError("half-way")
+    verdict = toy.engine().run(request())
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert Reason.NO_RECEIPT in verdict.reasons
+    assert RecordKind.INJECT_FAILED in toy.kinds()
+    assert toy.word() == HEALTHY
+    assert phases(toy) == [Phase.REVERTED]
+
+
+def test_without_a_ledger_nothing_is_injected(toy: ToyProject) -> None:
+    toy.ledger.broken = "disk full"
+    with pytest.raises(LedgerError, match="disk full"):
+        toy.engine().run(request())
+    assert toy.fault.injections == 0
+    assert toy.word() == HEALTHY
+
+
+def test_a_ledger_that_dies_under_the_fault_leaves_nothing_in(toy: ToyProject) -> None:
+    toy.during = when(Arm.TREATMENT, lambda: setattr(toy.ledger, "broken", "gone"))
+    with pytest.raises(LedgerError, match="gone"):
+        toy.engine().run(request())
+    assert toy.word() == HEALTHY
+    toy.ledger.broken = ""
+    toy.clock.advance(120)
+    (swept,) = toy.sweeper().sweep()
+    assert swept.reverted
+    assert phases(toy) == [Phase.REVERTED]
+
+
+def test_a_fault_swept_mid_way_voids_the_trial_and_ends_the_run(toy: ToyProject) -> None:
+    def sweep() -> object:
+        toy.clock.advance(120)
+        return toy.sweeper().sweep()
+
+    toy.during = when(Arm.TREATMENT, sweep)
+    verdict = toy.engine().run(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
+    statuses = [end.trial.status for end in Run(toy.ledger, RUN).ended_trials(Arm.TREATMENT)]
+    assert statuses == [TrialStatus.VOID]
+    assert verdict.outcome is not Outcome.HELD
+    assert toy.word() == HEALTHY
+
+
+def test_a_fault_undone_behind_our_back_voids_the_trial(toy: ToyProject) -> None:
+    path = toy.home / "runs" / RUN / "clone" / "word.csv"
+    toy.during = when(Arm.TREATMENT, lambda: path.write_text(HEALTHY))
+    verdict = toy.engine().run(request())
+    assert [end.trial.status for end in Run(toy.ledger, RUN).ended_trials(Arm.TREATMENT)] == [TrialStatus.VOID]
+    assert verdict.outcome is not Outcome.HELD
+
+
+# --- what could not be reverted ------------------------------------------------------------------------------------
+
+
+def test_what_is_not_reverted_is_said_pages_and_blocks(toy: ToyProject) -> None:
+    toy.fault.trouble["revert"] = OSError("no way back")
+    verdict = toy.engine().run(request())
+    assert verdict.outcome is Outcome.UNREVERTED
+    assert toy.word() == HURT
+    with pytest.raises(RevertError, match="unreverted") as caught:
+        toy.engine().verdict(RUN)
+    assert caught.value.remedy == "squall revert run-1/write"
+    with pytest.raises(GuardTripped, match="run-1"):
+        toy.engine().run(request("run-2"))
+    toy.fault.trouble.clear()
+    assert toy.sweeper().one("run-1/write", by="person").reverted
+    assert toy.word() == HEALTHY
+    toy.ledger.release(RUN)
+    assert toy.engine().run(request("run-3")).outcome is Outcome.HELD
+
+
+def test_one_handle_that_cannot_be_reverted_keeps_no_other_in(toy: ToyProject) -> None:
+    second = {"name": "again", "fault": "toy.word", "target": "data"}
+    method = [{"name": "write", "fault": "toy.word", "target": "data"}, second]
+    engine = toy.engine()
+    plan = engine.arm(request(method=method))
+    engine.inject(RUN)
+    real, tried = toy.fault.revert, []
+
+    def revert(handle, params, ctx):  # type: ignore[no-untyped-def]
+        tried.append(handle.step)
+        if handle.step == "again":
+            raise Fenced("not yours")
+        return real(handle, params, ctx)
+
+    toy.fault.revert = revert  # type: ignore[method-assign]
+    with pytest.raises(RevertError):
+        engine.revert(plan.run_id)
+    assert tried == ["again", "write"]
+
+
+# --- any order -----------------------------------------------------------------------------------------------------
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Steps of two runs of one experiment, sweeps, passing time and stumbling faults, in any order."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.patch = pytest.MonkeyPatch()
+        self.toy = ToyProject(Path(self.folder.name))
+        register(self.patch, self.toy.fault)
+
+    runs = st.sampled_from(["run-1", "run-2"])
+
+    @rule(run=runs)
+    def arm(self, run: str) -> None:
+        self.step(lambda engine: engine.arm(request(run)))
+
+    @rule(run=runs, name=st.sampled_from(["baseline", "inject", "exercise", "revert", "recovery", "judge"]))
+    def act(self, run: str, name: str) -> None:
+        self.step(lambda engine: getattr(engine, name)(run))
+
+    @rule(act=st.sampled_from(["inject", "revert"]))
+    def stumble(self, act: str) -> None:
+        self.toy.fault.trouble[act] = OSError("stumbled")
+
+    @rule()
+    def stand_up(self) -> None:
+        self.toy.fault.trouble.clear()
+
+    @rule(seconds=st.sampled_from([10, 61]))
+    def wait(self, seconds: int) -> None:
+        self.toy.clock.advance(seconds)
+        self.toy.ledger.beat(guards.SWEEPER)
+
+    @rule()
+    def sweep(self) -> None:
+        self.toy.sweeper().sweep()
+
+    def step(self, act: Callable[..., object]) -> None:
+        with suppress(SquallError):
+            try:
+                act(self.toy.engine())
+            except IdempotencyConflict as error:
+                raise AssertionError("a step that is called again must not contradict the log") from error
+
+    @invariant()
+    def what_is_hurt_is_on_record_and_open(self) -> None:
+        if not hasattr(self, "toy"):
+            return
+        for run in ("run-1", "run-2"):
+            if self.toy.word(run) == HURT:
+                assert RecordKind.INJECT_INTENT in self.toy.kinds(run)
+                assert [one for one in self.toy.ledger.handles(run_id=run) if one.phase in OPEN_PHASES]
+
+    @invariant()
+    def never_two_at_once(self) -> None:
+        if hasattr(self, "toy"):
+            assert len({one.handle.run_id for one in self.toy.ledger.handles(phases=[Phase.INJECTED])}) <= 1
+
+    def teardown(self) -> None:
+        if hasattr(self, "toy"):
+            self.toy.fault.trouble.clear()
+            self.toy.clock.advance(1000)
+            self.toy.sweeper().sweep()
+            assert not self.toy.ledger.handles(phases=OPEN_PHASES)
+            assert {self.toy.word("run-1"), self.toy.word("run-2")} == {HEALTHY}
+            self.patch.undo()
+            self.folder.cleanup()
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = hypothesis_settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+def test_the_toy_experiment_is_a_valid_one() -> None:
+    assert experiment().content_sha256 == experiment().content_sha256
