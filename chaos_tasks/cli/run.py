@@ -16,10 +16,11 @@ from rich.console import Console
 
 from chaos_tasks.campaign import request_of
 from chaos_tasks.cli.exit_codes import exit_code
-from chaos_tasks.loading import load_experiment
+from chaos_tasks.loading import LoadedExperiment, load_experiment, load_experiments
 from chaos_tasks.model.plan import Overrides
 from chaos_tasks.model.record import RecordKind, Stored, TrialEnd
 from chaos_tasks.model.verdict import CheckState, Verdict
+from chaos_tasks.settings import find_settings
 
 if TYPE_CHECKING:
     from chaos_tasks.composition import Squall
@@ -48,11 +49,11 @@ def run_command(
     wait: float,
     quiet: bool,
 ) -> int:
-    """Run one experiment FILE.
+    """Run one experiment FILE, or the one of that name in the experiments folder.
 
     Exit code: 0 held, 1 deviated, 2 invalid, 3 inconclusive, 4 aborted, 5 unreverted.
     """
-    loaded = load_experiment(file)
+    loaded = _load(file)
     from chaos_tasks.composition import build
 
     overrides = Overrides(seeds=seeds, intensity=intensity, base_seed=base_seed, hold_s=hold_s)
@@ -67,6 +68,15 @@ def run_command(
         junit.write_text(junit_xml([verdict]), encoding="utf-8")
     click.echo(verdict.model_dump_json(indent=2)) if as_json else _show(verdict)
     return exit_code(verdict)
+
+
+def _load(file: Path) -> LoadedExperiment:
+    """By path, or by name as reports print it."""
+    if file.suffix == "" and not file.exists():
+        named = load_experiments(find_settings().experiments_dir).named(str(file))
+        if named is not None:
+            return named
+    return load_experiment(file)
 
 
 @contextmanager

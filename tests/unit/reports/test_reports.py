@@ -85,7 +85,7 @@ def test_a_later_revert_changes_the_command(records: list[Stored]) -> None:
     reverted = nights.run("deny-access", nights.SAME, seq=450)[-2]
     again = build_report([*records, reverted], TONIGHT, registered=KINDS)
     assert again.act_on[0].urgency is Urgency.UNREVERTED
-    assert again.act_on[0].next_command.startswith("squall show")
+    assert again.act_on[0].next_command.startswith("squall report")
 
 
 def test_a_refused_rerun_does_not_hide_a_verdict(records: list[Stored]) -> None:
