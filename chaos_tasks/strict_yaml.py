@@ -161,7 +161,8 @@ _MEANS_WHAT = frozenset({"yes", "no", "on", "off", "true", "false"})
 
 
 def _scalar(node: yaml.Node, at: Location, problems: list[Problem]) -> Any:
-    if node.tag.endswith(":str") and not node.style and node.value.lower() in _MEANS_WHAT:
+    plain = isinstance(node, yaml.ScalarNode) and not node.style
+    if plain and node.tag.endswith(":str") and node.value.lower() in _MEANS_WHAT:
         cause = f"{node.value} may be a text or a boolean"
         problems.append(Problem(node.start_mark.line + 1, _dotted(at), cause, "write true or false, or quote the text"))
         return None

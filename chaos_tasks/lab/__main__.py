@@ -9,8 +9,9 @@ from pathlib import Path
 
 from chaos_tasks.errors import SquallError
 from chaos_tasks.lab import stack
+from chaos_tasks.lab.parts import LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
-from chaos_tasks.lab.stack import LabOptions, Part, ProcessState
+from chaos_tasks.lab.stack import ProcessState
 from chaos_tasks.settings import FILE_NAME, Settings, find_settings
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -15,25 +15,13 @@ from pathlib import Path
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.lab import instances, mlflow_server, moto_server, postgres, processes, redis_server, seaweedfs
+from chaos_tasks.lab.parts import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.processes import Daemon
+from chaos_tasks.lab.starting import Starting
 from chaos_tasks.lab.state import LabState, forget, lab_folder, load_state
 
 AIRFLOW_PARTS = ("scheduler", "triggerer", "dag-processor", "api-server")
-SWEEPER = "sweeper"
-
-
-class Part(StrEnum):
-    """What can be asked for; some parts bring others with them."""
-
-    POSTGRES = "postgres"
-    S3 = "s3"
-    AWS = "aws"
-    REDIS = "redis"
-    MLFLOW = "mlflow"
-    REFERENCE = "reference"
-    SWEEPER = "sweeper"
-    AIRFLOW = "airflow"
 
 
 DISTRIBUTIONS = {
@@ -78,30 +66,6 @@ class ProcessStatus:
     log: Path | None = None
 
 
-@dataclass(frozen=True)
-class LabOptions:
-    """What `up` needs to know beside the parts."""
-
-    home: Path
-    dags: Path = Path("dags")
-    config: Path | None = None
-    """The squall.toml that Airflow's tasks and the sweeper use; without it they look for one themselves."""
-    ports: LabPorts | None = field(default_factory=LabPorts)
-    """None: ports that are free at the first start, kept for later ones."""
-    lanes: int = 0
-    """Workloads at a time; 0 is one per core."""
-    expected_dags: frozenset[str] = frozenset()
-    """Must be parsed before the lab counts as up."""
-    sweeper: tuple[str, ...] = (sys.executable, "-m", "chaos_tasks.cli", "sweep", "--watch")
-    wait_for_mlflow_ui: bool = False
-    """Its writers do not need it, and it takes as long to start as Airflow does."""
-
-    def environment(self) -> dict[str, str]:
-        """For the processes that run Squall itself."""
-        told = {"SQUALL_HOME": str(self.home.absolute())}
-        return told | ({"SQUALL_CONFIG": str(self.config.absolute())} if self.config else {})
-
-
 def up(
     options: LabOptions,
     parts: Collection[Part] = ALL,
@@ -113,8 +77,6 @@ def up(
     When a part fails, the others are started all the same and its error is raised at the end; a later `up` goes on
     from there, and `down` ends what did start.
     """
-    from chaos_tasks.lab.starting import Starting
-
     wanted = with_needs(parts)
     require_installed(wanted)
     home = options.home.absolute()

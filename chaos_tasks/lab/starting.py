@@ -22,9 +22,9 @@ from chaos_tasks.lab import (
     reference,
     seaweedfs,
 )
+from chaos_tasks.lab.parts import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.processes import DaemonSpec
-from chaos_tasks.lab.stack import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.state import LabState, lab_folder, load_state, save
 
 Step = Callable[[], None]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chaos_tasks.ledger.database import open_database
 from chaos_tasks.ledger.database_ledger import DatabaseLedger
+from chaos_tasks.ledger.opening import open_database
 
 __all__ = ["DatabaseLedger", "open_ledger"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from chaos_tasks.errors import LedgerError, SetupError, SquallError
+from chaos_tasks.errors import LedgerError, SquallError
 
 BUSY_TIMEOUT_S = 60  # a slow disk and 8 writers have been seen to make one wait 20 s
 Row = tuple[Any, ...]
@@ -150,20 +150,3 @@ class Database(ABC):
         if connection is not None:
             with suppress(self.driver_error):
                 connection.close()
-
-
-def open_database(url: str) -> Database:
-    """A database by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@/db?host=/socket/dir`."""
-    scheme = url.partition("://")[0].partition("+")[0]
-    if scheme == "sqlite":
-        from chaos_tasks.ledger.sqlite import SqliteDatabase
-
-        return SqliteDatabase(url)
-    if scheme in ("postgresql", "postgres"):
-        from chaos_tasks.ledger.postgres import PostgresDatabase
-
-        return PostgresDatabase(url)
-    raise SetupError(
-        f"the ledger URL begins with {url.partition(':')[0]!r}, which is no database that Squall knows",
-        remedy="write sqlite:///squall.db or postgresql://user@host/database",
-    )

@@ -83,7 +83,9 @@ class Trial(Value):
     files: Mapping[str, str] = Field(default_factory=dict, description="SHA-256 of metrics and predictions files.")
     error: str = ""
     stands_for: int = Field(
-        1, ge=1, description="Planned trials that this one speaks for: a refused data version is refused for every seed."
+        1,
+        ge=1,
+        description="Planned trials that this one speaks for: a refused data version is refused for all seeds.",
     )
     reused_from: str = Field("", description="Id of the trial whose observation this control reuses.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from chaos_tasks.composition import Squall
 
-WAITING = {"wait_for_completion": True, "deferrable": True, "poke_interval": 1, "fail_when_dag_is_paused": True}
+WAITING: Mapping[str, Any] = {
+    "wait_for_completion": True,
+    "deferrable": True,
+    "poke_interval": 1,
+    "fail_when_dag_is_paused": True,
+}
 """Wait without holding a worker, look every second (60 by default), and do not wait for a paused DAG for ever."""
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from chaos_tasks.lab import processes, stack
 from chaos_tasks.lab.airflow_api import AirflowApi, DagRun
-from chaos_tasks.lab.stack import LabOptions, Part
+from chaos_tasks.lab.parts import LabOptions, Part
 from chaos_tasks.lab.waiting import wait_until
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState

@@ -15,7 +15,7 @@ from chaos_tasks.faults.data.rows import format_of
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
-from chaos_tasks.targets.formats.base import file_format, rewrite
+from chaos_tasks.targets.formats.files import file_format, rewrite
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,8 @@ from chaos_tasks.faults.data.rows import ColumnChange, change_columns, format_of
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
-from chaos_tasks.targets.formats.base import FileFormat, file_format
+from chaos_tasks.targets.formats.base import FileFormat
+from chaos_tasks.targets.formats.files import file_format
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,8 @@ from chaos_tasks.faults.data.drawing import Mask, MaskFile, Scored, Threshold, t
 from chaos_tasks.faults.data.version import note_name
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import DvcPlace
-from chaos_tasks.targets.formats.base import FileFormat, Format, file_format, rewrite
+from chaos_tasks.targets.formats.base import FileFormat, Format
+from chaos_tasks.targets.formats.files import file_format, rewrite
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,8 @@ from chaos_tasks.faults.data import columns
 from chaos_tasks.faults.data.rows import format_of, require_columns
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams
 from chaos_tasks.model.handle import Handle
-from chaos_tasks.targets.formats.base import Transform, file_format, rewrite
+from chaos_tasks.targets.formats.base import Transform
+from chaos_tasks.targets.formats.files import file_format, rewrite
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
-
-from chaos_tasks.targets.objects import sync
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,24 +30,3 @@ class FileFormat(Protocol):
 
         A transform may change values and, the same way in every batch, names and types.
         """
-
-
-def file_format(name: Format) -> FileFormat:
-    """The adapter of that name."""
-    if name == "parquet":
-        from chaos_tasks.targets.formats.parquet import Parquet
-
-        return Parquet()
-    from chaos_tasks.targets.formats.csv import Csv
-
-    return Csv()
-
-
-def rewrite(name: Format, path: Path, transform: Transform) -> None:
-    """Replace a file by its transformation, atomically: readers see the old file or the new one."""
-    partial = path.with_name(f".{path.name}.squall-rewrite")
-    partial.unlink(missing_ok=True)
-    file_format(name).write(path, partial, transform)
-    partial.chmod(path.stat().st_mode & 0o777)
-    sync(partial)
-    os.replace(partial, path)

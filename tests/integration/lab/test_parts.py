@@ -15,8 +15,9 @@ import redis
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.lab import processes, stack
+from chaos_tasks.lab.parts import LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
-from chaos_tasks.lab.stack import LabOptions, Part, ProcessState
+from chaos_tasks.lab.stack import ProcessState
 from chaos_tasks.lab.state import LabState, load_state
 from chaos_tasks.lab.waiting import wait_until
 

@@ -11,7 +11,7 @@ import pytest
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.lab import keeper, stack
-from chaos_tasks.lab.stack import Part
+from chaos_tasks.lab.parts import Part
 from chaos_tasks.lab.waiting import wait_until
 
 

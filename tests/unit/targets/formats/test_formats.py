@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chaos_tasks.targets.formats.base import rewrite
 from chaos_tasks.targets.formats.csv import Csv
+from chaos_tasks.targets.formats.files import rewrite
 from tests.dvc_sources import table, write_table
 
 
