@@ -44,6 +44,8 @@ from chaos_tasks.workspaces import Workspaces
 
 REVERT_TASK = "revert task"
 LOCK_POLL_S = 0.5
+QUEUED_LEASE_S = 3600.0
+"""Nothing is in yet while an armed run waits for a lane; its lease gets short once something is."""
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +120,9 @@ class Engine:
     def _lock(self, plan: Plan) -> None:
         """Wait for the locks as long as the settings allow; all or none."""
         deadline = self.parts.clock.monotonic() + self.parts.lock_wait_s
-        lease_s = _lease_s(plan)
         while True:
             try:
-                self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=lease_s)
+                self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=QUEUED_LEASE_S)
                 break
             except TargetBusy:
                 if self.parts.clock.monotonic() >= deadline:
@@ -136,7 +137,7 @@ class Engine:
         self.parts.workspaces.open(plan)
         for step in _before_steps(plan):
             if self.parts.ledger.handle(handle_id(plan, step)) is None:
-                acts.arm(self._act_parts(plan, step), self._new_handle(plan, step), lease_s=_lease_s(plan))
+                acts.arm(self._act_parts(plan, step), self._new_handle(plan, step), lease_s=QUEUED_LEASE_S)
 
     def _new_handle(self, plan: Plan, step: Step) -> Handle:
         fault = registry.fault(step.fault)

@@ -164,7 +164,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
             "min_file_process_interval": "30",
         },
         "scheduler": {
-            "scheduler_idle_sleep_time": "0.1",
+            "scheduler_idle_sleep_time": "0.3",
             "scheduler_health_check_threshold": "15",
             "task_instance_heartbeat_timeout": "20",
             "task_instance_heartbeat_timeout_detection_interval": "5",
