@@ -17,7 +17,7 @@ with DAG("chaos_on_demand", description="One experiment, now", schedule=None, pa
         task_id="run",
         trigger_dag_id="{{ ti.xcom_pull(task_ids='choose')['dag_id'] }}",
         trigger_run_id="{{ ti.xcom_pull(task_ids='choose')['dag_run_id'] }}",
-        conf=choose.output["conf"],
+        conf=choose.output["conf"],  # type: ignore[index]  # Airflow types a PlainXComArg as its base
         pool=CONTROL["pool"],
         **WAITING,
     )
