@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos_tasks import registry
+from chaos_tasks.errors import SquallError
 from chaos_tasks.faults.base import FaultContext, Renewable
 from chaos_tasks.model.handle import Finding, HandleState, Phase
 from chaos_tasks.ports import Clients, Clock, LedgerReader
@@ -26,7 +27,11 @@ def still_in(state: HandleState, clock: Clock, clients: Clients) -> bool:
     """Whether inspection finds the fault on its place: the ledger says what was done, this what is there."""
     fault = registry.fault(state.handle.kind)
     params = registry.fault_params(state.handle.kind, state.handle.params)
-    return bool(fault.inspect(state.handle, params, _context(clock, clients, 60.0)) is Finding.INJECTED)
+    try:
+        found = fault.inspect(state.handle, params, _context(clock, clients, 60.0))
+    except (SquallError, OSError):
+        return False  # a place that cannot be looked at proves nothing: the trial is void
+    return bool(found is Finding.INJECTED)
 
 
 def _context(clock: Clock, clients: Clients, lease_s: float) -> FaultContext:

@@ -132,7 +132,7 @@ def _follow(squall: Squall, run_id: str, done: threading.Event) -> None:
             seen = stored.seq
             line = _line(stored)
             if line:
-                console.print(f"[dim]{stored.record.occurred_at:%H:%M:%S}[/dim]  {line}")
+                console.print(f"[dim]{stored.record.occurred_at:%H:%M:%S}[/dim]  {line}", soft_wrap=True)
 
 
 def _line(stored: Stored) -> str:
@@ -161,7 +161,9 @@ def _show(verdict: Verdict) -> None:
     console = Console(highlight=False)
     colour = _COLOURS[verdict.outcome.value]
     console.print(f"\n[{colour}]{verdict.outcome.value}[/{colour}] ({verdict.response.value})  {verdict.experiment}")
-    console.print(f"  {verdict.sentence}", markup=False)
+    console.print(f"  {verdict.sentence}", markup=False, soft_wrap=True)
     for result in verdict.checks:
-        console.print(f"  {_MARKS[result.state]:<8} {result.check}: {result.sentence}", markup=False)
-    console.print(f"  run {verdict.run_id}  ->  squall report {verdict.run_id}", style="dim", markup=False)
+        console.print(f"  {_MARKS[result.state]:<8} {result.check}: {result.sentence}", markup=False, soft_wrap=True)
+    console.print(
+        f"  run {verdict.run_id}  ->  squall report {verdict.run_id}", style="dim", markup=False, soft_wrap=True
+    )
