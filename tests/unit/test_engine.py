@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from chaos_tasks.engine import QUEUED_LEASE_S
 from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
@@ -395,7 +396,7 @@ class AnyOrder(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "toy"):
             self.toy.fault.trouble.clear()
-            self.toy.clock.advance(1000)
+            self.toy.clock.advance(2 * QUEUED_LEASE_S)
             self.toy.sweeper().sweep()
             assert not self.toy.ledger.handles(phases=OPEN_PHASES)
             assert {self.toy.word("run-1"), self.toy.word("run-2")} == {HEALTHY}
