@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
+# Without its cache of compiled modules, every task and trial would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup up down status nightly test check static format unit integration system lock schemas screenshots clean
 
@@ -60,6 +63,9 @@ lock: setup ## Resolve the dependencies again
 
 schemas: setup ## Generate the JSON Schemas of experiment and target files
 	@$(BIN)/squall schema --out schemas
+
+screenshots: setup ## Take the README's pictures from the running stack (after `make up` and a night)
+	@$(BIN)/python scripts/screenshots.py
 
 clean: down ## Stop everything and delete the embedded servers' data
 	@rm -rf .squall

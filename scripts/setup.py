@@ -93,7 +93,8 @@ def torch_options() -> list[str]:
 
 def uv(*arguments: str, what: str) -> None:
     say(what)
-    env = {**os.environ, "VIRTUAL_ENV": str(VENV), "UV_LINK_MODE": "copy"}
+    # Compiled once, here: else each of the night's many short processes may compile what it imports.
+    env = {**os.environ, "VIRTUAL_ENV": str(VENV), "UV_LINK_MODE": "copy", "UV_COMPILE_BYTECODE": "1"}
     mirrors = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_CERT": "SSL_CERT_FILE"}
     for theirs, ours in mirrors.items():
         if os.environ.get(theirs) and ours not in env:

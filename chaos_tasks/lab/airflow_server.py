@@ -47,11 +47,15 @@ PRELOAD = (
     "boto3",
     "redis",
     "mlflow.tracking",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sqlalchemy.dialects.postgresql.psycopg2",
     "matplotlib.figure",
-    "matplotlib.backends.backend_svg",
+    "matplotlib.backends.backend_agg",
     "chaos_tasks.composition",
+    "chaos_tasks.workloads.runner",
     "chaos_tasks.judging.judge",
     "chaos_tasks.tracking.plots",
+    "chaos_tasks.tracking.publisher",
     "squall_operators.steps",
 )
 """Each task is a fork of the scheduler: what the scheduler has imported, no task pays for. Workloads are not forks."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import sys
+from collections.abc import Iterator
 from functools import lru_cache
-from importlib.metadata import distributions
 from pathlib import Path
 
 import yaml
@@ -31,11 +32,18 @@ def write_artifacts(dossier: Dossier, folder: Path) -> None:
 @lru_cache(maxsize=1)
 def environment() -> bytes:
     """Python, platform and installed packages of this process, as JSON."""
-    packages = {one.name: one.version for one in distributions() if one.name}
     return canonical(
         {
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "packages": dict(sorted(packages.items())),
+            "packages": dict(sorted(_packages())),
         }
     )
+
+
+def _packages() -> Iterator[tuple[str, str]]:
+    """Name and version as the folders of the installed packages say: reading all their metadata takes a second."""
+    for folder in sys.path:
+        for found in Path(folder).glob("*.dist-info"):
+            name, _, version = found.stem.rpartition("-")
+            yield name, version
