@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -12,9 +13,12 @@ from pydantic import Field, ValidationError
 
 from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
+from chaos_tasks.strict_yaml import Document, Location
+from chaos_tasks.validation import problems_of
 
 FILE_NAME = "squall.toml"
 ENDPOINTS_FILE = "endpoints.json"
+MAX_LANES = 512
 
 
 class TargetEntry(Value):
@@ -43,7 +47,7 @@ class Settings(Value):
     root: Path
     home: Path
     experiments_dir: Path
-    lanes: int = Field(ge=1, le=512, description="Trials that run at the same time.")
+    lanes: int = Field(ge=1, le=MAX_LANES, description="Trials that run at the same time.")
     max_parallel_experiments: int = Field(ge=1)
     ledger_url: str
     mlflow_uri: str
@@ -75,8 +79,8 @@ class Settings(Value):
 class _General(Value):
     home: str = ".squall"
     experiments: str = "dags/experiments"
-    lanes: int | None = None
-    max_parallel_experiments: int | None = None
+    lanes: int | None = Field(None, ge=1, le=MAX_LANES, description="Trials that run at the same time.")
+    max_parallel_experiments: int | None = Field(None, ge=1)
     python: str = ""
     environments: tuple[str, ...] = ("lab", "dev", "staging")
     sweeper_max_age_s: float = 30.0
@@ -121,7 +125,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
     root = path.parent
     home = _absolute(root, env.get("SQUALL_HOME") or file.squall.home)
     ends = _endpoints(home)
-    lanes = int(env.get("SQUALL_LANES") or file.squall.lanes or os.cpu_count() or 1)
+    lanes = _lanes(env, file)
     return Settings(
         root=root,
         home=home,
@@ -142,18 +146,61 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
     )
 
 
+def _lanes(env: Mapping[str, str], file: _File) -> int:
+    told = env.get("SQUALL_LANES")
+    if told is None or told == "":
+        return file.squall.lanes or os.cpu_count() or 1
+    if not (told.isascii() and told.isdigit() and 1 <= int(told[:9]) <= MAX_LANES):
+        raise SetupError(
+            f"SQUALL_LANES is {told!r}", remedy=f"set it to a number from 1 to {MAX_LANES}, or leave it out"
+        )
+    return int(told)
+
+
 def _parse(path: Path) -> _File:
+    text = _read(path)
     try:
-        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        line = int(at[1]) if at else text.count("\n") + 1
+        raise InvalidFile(path, (Problem(line, "", f"TOML syntax: {error}", "mend that line"),)) from None
+    try:
+        return _File.model_validate(content)
+    except ValidationError as error:
+        document = Document(path, content, _lines(text))
+        raise InvalidFile(path, tuple(problems_of(error, document, _File))) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SetupError(f"no such file: {path}", remedy="mend SQUALL_CONFIG, or leave it out") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidFile(path, (Problem(1, "", f"TOML syntax: {error}", "mend the file"),)) from None
-    except ValidationError as error:
-        problems = tuple(
-            Problem(1, ".".join(str(part) for part in detail["loc"]), detail["msg"]) for detail in error.errors()
-        )
-        raise InvalidFile(path, problems) from None
+    except UnicodeDecodeError:
+        raise InvalidFile(path, (Problem(1, "", "the file is no UTF-8 text", "save it as UTF-8"),)) from None
+    except OSError as error:
+        raise SetupError(
+            f"{path} cannot be read: {error.strerror}", remedy="mend SQUALL_CONFIG, or its rights"
+        ) from None
+
+
+def _lines(text: str) -> dict[Location, int]:
+    """Where tables and their keys stand, as far as plain lines tell; else a field gets its table's line."""
+    found: dict[Location, int] = {}
+    table: Location = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        header, key = re.match(r"\s*\[([^\[\]]+)\]", line), re.match(r"\s*([\w\"'.-]+)\s*=", line)
+        if header:
+            table = _names(header[1])
+            found.setdefault(table, number)
+        elif key:
+            found.setdefault((*table, *_names(key[1])), number)
+    return found
+
+
+def _names(dotted: str) -> Location:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
 def _absolute(root: Path, path: str) -> Path:

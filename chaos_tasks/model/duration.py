@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PATTERN = r"^\d+(\.\d+)?(ms|s|m|h|d)$"
-_SHAPE = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+_SHAPE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)$")
 
 
 def parse_duration(text: Any) -> timedelta:
@@ -20,7 +20,10 @@ def parse_duration(text: Any) -> timedelta:
     shape = _SHAPE.match(text.strip()) if isinstance(text, str) else None
     if shape is None:
         raise ValueError(f"{text!r} is no duration; write a number with a unit: 500ms, 90s, 5m, 7h, 3d")
-    return timedelta(seconds=float(shape[1]) * _UNITS_S[shape[2]])
+    try:
+        return timedelta(seconds=float(shape[1]) * _UNITS_S[shape[2]])
+    except OverflowError:
+        raise ValueError(f"{text[:20]!r} is no duration that a clock could show") from None
 
 
 def format_duration(duration: timedelta) -> str:
