@@ -93,6 +93,8 @@ class TrialLoop:
         if arm is Arm.TREATMENT and self._faults_in(plan, missing_is_void=True) != epochs:
             trial = trial.model_copy(update={"status": TrialStatus.VOID, "error": "a fault was not in all the time"})
         observations = self._end(plan, trial)
+        if trial.status is TrialStatus.VOID:
+            lever.check(self.workspaces.home)  # whoever pulled it ended the trial: the run is aborted, not inconclusive
         return arm is Arm.TREATMENT and self._stop_tripped(plan, observations)
 
     def _end(self, plan: Plan, trial: Trial) -> tuple[Observation, ...]:

@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Exit code of a command line."""
     try:
-        result: Any = squall.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        result: Any = squall.main(
+            args=None if arguments is None else list(arguments), prog_name="squall", standalone_mode=False
+        )
     except click.ClickException as error:
         error.show()
         return ExitCode.INVALID
