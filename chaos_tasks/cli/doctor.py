@@ -1,0 +1,182 @@
+"""`squall doctor`: what is wrong with this installation, its servers and its targets, each with its remedy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.cli.findings import Finding, Level, bad, good, note, warn
+from chaos_tasks.errors import SquallError
+from chaos_tasks.settings import Settings, find_settings
+
+if TYPE_CHECKING:
+    from chaos_tasks.ledger import DatabaseLedger
+    from chaos_tasks.ledger.verify import Verification
+
+_MARKS = {Level.GOOD: ("ok", "green"), Level.NOTE: ("--", None), Level.WARN: ("!!", "yellow"), Level.BAD: ("NO", "red")}
+
+
+@click.command("doctor")
+@click.option(
+    "--trial", "target", metavar="TARGET", help="Also run one control trial of this target, without any fault."
+)
+def doctor_command(target: str | None) -> int:
+    """Check settings, installation, ledger, sweeper, servers and targets.
+
+    Exit code 0 when nothing is wrong, 2 otherwise.  `--` and `!!` are worth knowing and no problem.
+    """
+    from chaos_tasks.cli.installation_check import installation_findings
+    from chaos_tasks.cli.target_check import target_findings
+
+    settings = find_settings()
+    found = [good("settings", f"{settings.root / 'squall.toml'}: {len(settings.targets)} targets")]
+    found += [
+        *installation_findings(),
+        *_home(settings),
+        *_credentials(settings),
+        *_ledger(settings),
+        *_servers(settings),
+    ]
+    found += _mlflow(settings)
+    for name in sorted(settings.targets):
+        found += target_findings(settings, name)
+    if target is not None:
+        from chaos_tasks.cli.target_check import trial_findings
+
+        found += trial_findings(settings, target)
+    return _tell(found)
+
+
+def _tell(found: Iterable[Finding]) -> int:
+    counted: Counter[Level] = Counter()
+    for finding in found:
+        counted[finding.level] += 1
+        mark, colour = _MARKS[finding.level]
+        click.secho(f"{mark}  {finding.subject:<14} {finding.text}", fg=colour)
+        if finding.remedy:
+            click.echo(f"      -> {finding.remedy}")
+    wrong = counted[Level.BAD]
+    click.echo(f"\n{wrong} wrong, {counted[Level.WARN]} worth knowing, {counted[Level.GOOD]} in order")
+    return ExitCode.INVALID if wrong else ExitCode.HELD
+
+
+def _home(settings: Settings) -> Iterator[Finding]:
+    import shutil
+
+    from chaos_tasks.safety import lever
+    from chaos_tasks.safety.guards import MIN_FREE_BYTES
+
+    existing = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    text = f"{free / 2**30:.1f} GB free below {settings.home}"
+    yield (
+        good("disk", text)
+        if free >= MIN_FREE_BYTES
+        else bad("disk", text, f"free some: {MIN_FREE_BYTES >> 20} MB are needed")
+    )
+    reason = lever.pulled(settings.home)
+    if reason is not None:
+        yield warn("lever", f"the safety lever is pulled: {reason}", "`squall resume` once it is safe")
+
+
+def _credentials(settings: Settings) -> Iterator[Finding]:
+    if not settings.credentials_file:
+        yield note("credentials", "no credentials file; targets without cloud resources need none")
+        return
+    path = Path(settings.credentials_file)
+    if not path.is_file():
+        yield bad("credentials", f"{path} does not exist", "mend SQUALL_CREDENTIALS, or run `squall up`")
+    elif path.stat().st_mode & 0o077:
+        yield bad("credentials", f"{path} can be read by others", f"chmod 600 {path}")
+    else:
+        yield good("credentials", f"{path} is its owner's alone")
+
+
+def _ledger(settings: Settings) -> Iterator[Finding]:
+    from chaos_tasks.ledger import open_ledger
+    from chaos_tasks.ledger.verify import verify
+    from chaos_tasks.tracking.reach import without_password
+
+    url = without_password(settings.ledger_url)
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        yield note("ledger", f"{url} is not there yet; the first run makes it")
+        return
+    try:
+        with closing(open_ledger(settings.ledger_url)) as ledger:
+            found = verify(ledger)
+            yield _verified(url, found)
+            yield from _watch(settings, ledger)
+    except SquallError as error:
+        yield bad("ledger", f"{url}: {error.message}", error.remedy or "start its server with `squall up`")
+
+
+def _verified(url: str, found: Verification) -> Finding:
+    """A run that was killed never got its verdict: the log is whole all the same, and says so."""
+    text = f"{url}: {found.size} records"
+    if not (found.integrity.ok and found.order.ok):
+        return bad("ledger", f"{text}, and they do not verify", "`squall audit verify` names the records")
+    if not found.completeness.ok:
+        first = found.completeness.first[0].what if found.completeness.first else "something has no end"
+        return warn("ledger", f"{text}, integrity and order hold; {first}", "`squall audit verify` lists all of them")
+    return good("ledger", f"{text}, integrity, order and completeness hold")
+
+
+def _watch(settings: Settings, ledger: DatabaseLedger) -> Iterator[Finding]:
+    from chaos_tasks.model.handle import OPEN_PHASES, Phase
+    from chaos_tasks.safety.guards import SWEEPER
+
+    beat, now = ledger.last_beat(SWEEPER), ledger.now()
+    age_s = None if beat is None else (now - beat).total_seconds()
+    if age_s is not None and age_s <= settings.sweeper_max_age_s:
+        yield good("sweeper", f"alive, last seen {age_s:.0f} s ago")
+    else:
+        seen = "never" if age_s is None else f"{age_s:.0f} s ago"
+        yield note(
+            "sweeper", f"none is watching (last seen: {seen}); `squall run` starts its own, `squall up` keeps one"
+        )
+    states = ledger.handles(phases=OPEN_PHASES)
+    for state in states:
+        if state.phase is Phase.UNREVERTED:
+            yield bad("handles", f"{state.handle.id} is not reverted", f"squall revert {state.handle.id}")
+    yield note("handles", f"{len(states)} open") if states else good("handles", "nothing is open")
+
+
+def _servers(settings: Settings) -> Iterator[Finding]:
+    from chaos_tasks.lab.ports import LabPorts, is_free
+    from chaos_tasks.lab.stack import ProcessState, status
+
+    lines = status(settings.home)
+    dead = [line for line in lines if line.state is ProcessState.DEAD]
+    running = [line.name for line in lines if line.state is ProcessState.RUNNING]
+    for line in dead:
+        log = f"look into {line.log}, then " if line.log else ""
+        yield bad("servers", f"{line.name} was started and is gone", f"{log}`squall down`, then `squall up`")
+    if running:
+        yield good("servers", f"running: {', '.join(running)}")
+        return
+    yield note("servers", "the embedded servers are not running; `squall up` starts them")
+    with suppress(SquallError):
+        taken = [
+            f"{name} {port}" for name, port in LabPorts.from_settings({}).model_dump().items() if not is_free(port)
+        ]
+        if taken:
+            remedy = "before `squall up`: move ours in [lab.ports] of squall.toml, or SQUALL_PORT_<NAME>"
+            yield warn("ports", f"somebody else listens on {', '.join(taken)}", remedy)
+
+
+def _mlflow(settings: Settings) -> Iterator[Finding]:
+    from chaos_tasks.tracking.reach import require, without_password
+
+    uri = without_password(settings.mlflow_uri)
+    try:
+        require(settings.mlflow_uri)
+    except SquallError as error:
+        yield warn("mlflow", error.message, error.remedy)
+    else:
+        yield good("mlflow", f"{uri} answers")

@@ -1,0 +1,188 @@
+"""What the doctor finds about one target: its file, its source, which faults apply, and what a trial leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chaos_tasks import registry
+from chaos_tasks.cli.findings import Finding, bad, good, note, warn
+from chaos_tasks.errors import SquallError
+from chaos_tasks.inventory import read_target
+from chaos_tasks.model.handle import Reversibility
+from chaos_tasks.model.place import DvcPlace, InstancePlace, ProcessPlace, S3Place, StreamPlace, TaskPlace
+from chaos_tasks.model.target import (
+    AlarmFileSignal,
+    Ec2InstanceResource,
+    RedisStreamResource,
+    S3Resource,
+    Target,
+)
+from chaos_tasks.settings import Settings, TargetEntry
+
+if TYPE_CHECKING:
+    from chaos_tasks.composition import Squall
+    from chaos_tasks.model.plan import Plan
+    from chaos_tasks.model.spec import TrialSpec
+    from chaos_tasks.model.trial import Trial
+
+_PLACES = {S3Resource: S3Place, RedisStreamResource: StreamPlace, Ec2InstanceResource: InstancePlace}
+
+
+def target_findings(settings: Settings, name: str) -> Iterator[Finding]:
+    """Look at one target of the inventory."""
+    subject, entry = name, settings.entry(name)
+    if entry.environment not in settings.environments:
+        allowed = ", ".join(settings.environments)
+        yield note(subject, f"environment {entry.environment}: nothing may be injected there (only in: {allowed})")
+    try:
+        target = read_target(settings, name)
+    except SquallError as error:
+        yield _unreadable(settings, name, error)
+        return
+    yield from _source(subject, target)
+    yield from _faults(subject, target, entry)
+
+
+def _unreadable(settings: Settings, name: str, error: SquallError) -> Finding:
+    """A file that is right but for variables that the servers set is no problem while they are down."""
+    try:
+        read_target(settings, name, keep_unset=True)
+    except SquallError:
+        return bad(name, error.message, error.remedy or "mend the target file; `squall validate` checks it")
+    return note(name, "its file is right; its source is not known while the servers are down (`squall up`)")
+
+
+def _source(subject: str, target: Target) -> Iterator[Finding]:
+    from chaos_tasks.targets import dvc
+
+    source = target.source
+    try:
+        version = dvc.resolve(source)
+    except SquallError as error:
+        yield bad(subject, error.message, error.remedy or "mend `source` in the target file")
+        return
+    sealed = "a sealed set" if version.sealed else "no sealed set"
+    yield good(subject, f"{source.repo} at {version.commit[:12]}: {len(version.data)} data files, {sealed}")
+    if version.sealed is None:
+        remedy = "name a DVC-tracked evaluation set in `source.sealed`"
+        yield warn(subject, "metrics come from data that faults may reach", remedy)
+
+
+def _faults(subject: str, target: Target, entry: TargetEntry) -> Iterator[Finding]:
+    """Which registered faults can run on it, and what rules out the others of its families."""
+    allowed, ruled_out = [], []
+    for kind in registry.fault_kinds():
+        if kind.partition(".")[0] not in entry.families:
+            continue
+        why = _ruled_out(kind, target, entry)
+        ruled_out.append(f"{kind} ({why})") if why else allowed.append(kind)
+    families = ", ".join(entry.families) or "none"
+    yield good(subject, f"families {families}: {', '.join(allowed) or 'no fault applies'}")
+    if ruled_out:
+        yield note(subject, f"ruled out: {', '.join(ruled_out)}")
+
+
+def _ruled_out(kind: str, target: Target, entry: TargetEntry) -> str:
+    try:
+        fault = registry.fault(kind)
+    except (SquallError, ImportError) as error:
+        return f"cannot be loaded: {type(error).__name__}"
+    here = {DvcPlace, ProcessPlace, TaskPlace, *(_PLACES[type(one)] for one in target.resources.values())}
+    if not here.intersection(fault.place_types):
+        return "the target declares no such resource"
+    if fault.reversibility is Reversibility.IRREVERSIBLE and not entry.disposable:
+        return "it cannot be undone, and the target is not disposable"
+    return ""
+
+
+def trial_findings(settings: Settings, name: str) -> Iterator[Finding]:
+    """Run one control trial without any fault, and say what it left behind of what `reads` names."""
+    from chaos_tasks.composition import build
+
+    try:
+        target = read_target(settings, name)
+        with build(settings=settings) as squall:
+            plan = _plan(squall, target)
+            spec, trial = _run(squall, plan)
+    except SquallError as error:
+        yield bad(name, f"no trial could be run: {error.message}", error.remedy or "mend the target file")
+        return
+    yield from _left_behind(name, target, spec, trial)
+
+
+def _plan(squall: Squall, target: Target) -> Plan:
+    """A plan that is never registered: nothing is armed, so there is nothing to put on record."""
+    from chaos_tasks.model.experiment import Experiment
+    from chaos_tasks.model.request import RunRequest
+    from chaos_tasks.planning import Source, make_plan
+
+    check = {"name": "completed", "probe": "workload.completed", "tolerance": {"type": "exactly", "value": True}}
+    never = {"name": "none", "fault": "process.kill", "target": "workload", "trigger": {"at": "progress", "step": 1}}
+    told = {"name": "doctor", "hypothesis": "The target runs without any fault.", "owner": "squall doctor"}
+    experiment = Experiment.model_validate(
+        {**told, "target": target.name, "steady_state": [check], "method": [never], "analysis": {"seeds": 1}}
+    )
+    version = squall.engine.parts.workspaces.resolve(target)
+    now = squall.clock.now()
+    return make_plan(
+        RunRequest(run_id=f"doctor-{now:%Y%m%d-%H%M%S}.{target.name}", experiment=experiment),
+        target,
+        Source(version.commit, version.data_digest),
+        environment=squall.settings.entry(target.name).environment,
+        home=squall.settings.home,
+        now=now,
+    )
+
+
+def _run(squall: Squall, plan: Plan) -> tuple[TrialSpec, Trial]:
+    from chaos_tasks.errors import WorkloadError
+    from chaos_tasks.model.plan import Recorder
+    from chaos_tasks.model.trial import Arm
+    from chaos_tasks.trialing import trial_spec
+
+    workspaces = squall.engine.parts.workspaces
+    Path(plan.workspace).mkdir(parents=True, exist_ok=True)
+    prepared = workspaces.prepare(plan, Arm.CONTROL, squall.clock)
+    if not prepared.usable:
+        where = prepared.refused_by or prepared.failed_at
+        raise WorkloadError(
+            f"set-up step {where} ended with exit code {prepared.exit_code}", remedy=prepared.error[-300:]
+        )
+    spec = trial_spec(plan, Arm.CONTROL, plan.seeds[0], prepared, workspaces, Recorder(), ())
+    runner = squall.open_runner(plan)
+    try:
+        return spec, runner.run(spec)
+    finally:
+        runner.close()
+
+
+def _left_behind(name: str, target: Target, spec: TrialSpec, trial: Trial) -> Iterator[Finding]:
+    status = f"a control trial {trial.status.value} in {trial.wall_s:.1f} s"
+    if trial.status.value == "completed":
+        yield good(name, status)
+    else:
+        yield bad(name, f"{status}: {trial.error}", f"look into {spec.out}")
+    yield _field(name, "reads.metrics", target.reads.metrics, bool(trial.metrics), ", ".join(sorted(trial.metrics)))
+    reads, out = target.reads, Path(spec.out)
+    if reads.predictions is not None:
+        path = reads.predictions.path
+        yield _field(name, "reads.predictions", path, (out / path).is_file(), "")
+    if reads.progress is not None:
+        steps = [launch.last_step for launch in trial.launches if launch.last_step is not None]
+        yield _field(name, "reads.progress", str(reads.progress.file or reads.progress.log), bool(steps), f"{steps}")
+    if reads.checkpoints is not None:
+        found = sorted(Path(spec.checkpoints).glob(reads.checkpoints))
+        yield _field(name, "reads.checkpoints", reads.checkpoints, bool(found), f"{len(found)} files")
+    for signal in target.signals:
+        if isinstance(signal, AlarmFileSignal) and not (out / signal.path).exists():
+            yield note(name, f"signals: no alarm file {signal.path}, which is right where nothing was wrong")
+
+
+def _field(name: str, field: str, said: str, found: bool, what: str) -> Finding:
+    if found:
+        return good(name, f"{field}: found ({what})" if what else f"{field}: found")
+    return bad(
+        name, f"{field}: the trial left no {said}", f"correct `{field}` in the target file, or let the run write it"
+    )
