@@ -60,8 +60,12 @@ class Exports:
         return self.night(planned[-1].record.run_id)
 
     def run(self, run_id: str) -> Exported:
-        """Report of one run; raises LedgerError for an unknown one."""
-        records = list(self.campaigns.ledger.records(run_id=run_id))
+        """Report of one run, or of an experiment's last one; raises LedgerError for an unknown name."""
+        ledger = self.campaigns.ledger
+        registered = ledger.records(kinds=(RecordKind.EXPERIMENT_REGISTERED,))
+        last = [one.record.run_id for one in registered if one.record.experiment == run_id]
+        run_id = last[-1] if last else run_id
+        records = list(ledger.records(run_id=run_id))
         if not records:
             raise LedgerError(
                 f"no run {run_id} in the ledger", remedy="`squall report` lists the runs of the last night"

@@ -16,7 +16,7 @@ from chaos_tasks.ledger.verify import Answer
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of a period.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Day after the period's last; by default tomorrow.")
 def report_command(name: str | None, since: datetime | None, until: datetime | None) -> int:
-    """Write the report of a night or a run called NAME, of a period, or of the last night.
+    """Write the report of a night, a run or an experiment's last run called NAME, of a period, or of the last night.
 
     HTML, JSON and Markdown; a period's also has every record and the log's verification.
     """

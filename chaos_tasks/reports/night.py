@@ -207,10 +207,10 @@ def _urgency(dossier: Dossier, previous: Dossier | None) -> Urgency | None:
 def _next_command(urgency: Urgency, dossier: Dossier) -> str:
     if urgency is Urgency.UNREVERTED:
         opened = still_open(dossier)
-        return f"squall revert {opened[0]}" if opened else f"squall report {dossier.run_id}"
+        return f"squall revert {opened[0]}" if opened else f"squall report {dossier.experiment}"
     if urgency in (Urgency.SKIPPED, Urgency.STALE, Urgency.ABORTED, Urgency.UNJUDGED):
         return f"squall run {dossier.experiment}"
-    return f"squall report {dossier.run_id}"
+    return f"squall report {dossier.experiment}"
 
 
 def still_open(dossier: Dossier) -> list[str]:
@@ -354,7 +354,7 @@ def _changes(latest: Sequence[Dossier], history: dict[str, list[Dossier]]) -> tu
         before, after = _words(previous), _words(dossier)
         if previous is not None and before != after:
             owner = owner_of(dossier, history[dossier.experiment])
-            command = f"squall report {dossier.run_id}"
+            command = f"squall report {dossier.experiment}"
             found.append(
                 Change(
                     experiment=dossier.experiment,

@@ -51,7 +51,7 @@ def _section(rows: Sequence[object], room: int, lines: Callable[[int], list[str]
 
 
 def _row_lines(rows: Sequence[Row], now: datetime, width: int, room: int) -> list[str]:
-    """Two lines each while they all fit, else one; the command is what is cut last."""
+    """Two lines each, the effect below, while they all fit; else one.  The command is what is cut last."""
     each = 2 if 2 * len(rows) <= room else 1
     shown = rows if each * len(rows) <= room else rows[: max(0, room // each - 1)]
     columns = _columns([(row.experiment, row.owner, age(row.since, now)) for row in shown])
@@ -69,7 +69,7 @@ def _row(row: Row, cells: str, width: int, each: int) -> list[str]:
     head = f"  {row.urgency.value:<14} {cells}"
     if each == 1:
         return [_ended(f"{head}{GAP}{row.effect}", row.next_command, width)]
-    return [_fit(f"{head}{GAP}{row.effect}", width), _fit(f"  {'':<14} $ {row.next_command}", width)]
+    return [_ended(head, row.next_command, width), _fit(f"  {'':<14} {row.effect}", width)]
 
 
 def _change_lines(changes: Sequence[Change], width: int, room: int) -> list[str]:

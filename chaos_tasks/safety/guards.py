@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped, LedgerError
-from chaos_tasks.model.experiment import Experiment, Step
+from chaos_tasks.model.experiment import Draw, Experiment, Step
 from chaos_tasks.model.handle import Phase, Reversibility
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.target import CommandWorkload, Target
@@ -96,6 +96,11 @@ def _moment(step: Step, target: Target, rules: Rules) -> None:
         raise GuardTripped(
             f"step {step.name}: {step.fault} makes a new data version, which the workload reads at its start",
             remedy="leave out `trigger`, or use `trigger: {at: before}`",
+        )
+    if step.draw is Draw.PER_TRIAL and not step.fires_during:
+        raise GuardTripped(
+            f"step {step.name}: a fault that is in before the workload is drawn once for all trials",
+            remedy="leave out `draw`, or write `draw: shared`; run more experiments for more draws",
         )
     watches = target.reads.progress is not None or not isinstance(target.workload, CommandWorkload)
     if step.trigger.at == "progress" and not watches:
