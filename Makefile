@@ -38,6 +38,8 @@ static:
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/squall schema --check --out schemas
+	@$(BIN)/python scripts/generate_docs.py --check
+	@$(BIN)/python scripts/readme.py --check
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format .
@@ -52,7 +54,7 @@ integration: setup ## Tests against the real embedded servers
 system: setup ## Tests under the real scheduler
 	@$(PYTEST) tests/system
 
-bench-%: setup ## Measure one thing: bench-nightly, bench-parse, bench-ledger, bench-faults, bench-stream
+bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay
 	@$(BIN)/python -m benchmarks.$*
 
 lock: setup ## Resolve the dependencies again
@@ -61,8 +63,10 @@ lock: setup ## Resolve the dependencies again
 	@echo 'uv==0.13.9' | UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q - --python-version 3.11 \
 	  --universal --generate-hashes -o requirements/bootstrap.txt
 
-schemas: setup ## Generate the JSON Schemas of experiment and target files
+schemas: setup ## Generate the JSON Schemas, the page of faults and the quotes of the README
 	@$(BIN)/squall schema --out schemas
+	@$(BIN)/python scripts/generate_docs.py
+	@$(BIN)/python scripts/readme.py
 
 screenshots: setup ## Take the README's pictures from the running stack (after `make up` and a night)
 	@$(BIN)/python scripts/screenshots.py
