@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 Json = JsonValue
 JsonObject = Mapping[str, JsonValue]
 
+_MAX_SAFE = 2**53 - 1
+_MAX_DOUBLE = 10**308
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -45,7 +47,12 @@ def canonical(value: Any) -> bytes:
 
 
 def _finite(value: Any) -> Any:
-    """JCS knows no NaN or infinity: say them as strings, so that a record can hold what was measured."""
+    """JCS knows no NaN or infinity: say them as strings, so that a record can hold what was measured.
+
+    Its numbers are doubles: 1e17 is written without a point and would be read back as an integer that JCS refuses.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and _MAX_SAFE < abs(value) < _MAX_DOUBLE:
+        return float(value)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):

@@ -35,6 +35,8 @@ def pulled(home: Path) -> str | None:
         return None
     except OSError as error:
         return f"the lever {home / NAME} cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        return f"the lever {home / NAME} is no text"
 
 
 def check(home: Path) -> None:
