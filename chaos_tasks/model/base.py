@@ -14,16 +14,17 @@ Json = JsonValue
 JsonObject = Mapping[str, JsonValue]
 
 _MAX_SAFE = 2**53 - 1
-_MAX_DOUBLE = 10**308
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def _number_again(value: Any) -> Any:
+    if isinstance(value, int) and abs(value) > _MAX_SAFE:  # JCS writes 1e17 without a point, and refuses the integer
+        return float(value)
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 Reading = Annotated[JsonValue, BeforeValidator(_number_again)]
-"""What a probe read: the texts NaN, Infinity and -Infinity of a record become numbers again."""
+"""What a probe read: the texts NaN, Infinity and -Infinity of a record become numbers again, large doubles too."""
 
 
 class Value(BaseModel):
@@ -47,12 +48,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _finite(value: Any) -> Any:
-    """JCS knows no NaN or infinity: say them as strings, so that a record can hold what was measured.
-
-    Its numbers are doubles: 1e17 is written without a point and would be read back as an integer that JCS refuses.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and _MAX_SAFE < abs(value) < _MAX_DOUBLE:
-        return float(value)
+    """JCS knows no NaN or infinity: say them as strings, so that a record can hold what was measured."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):
