@@ -46,7 +46,7 @@ format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 unit: setup
-	@$(PYTEST) tests/unit tests/conformance -q
+	@$(PYTEST) tests/unit tests/conformance -q -n auto
 
 integration: setup ## Tests against the real embedded servers
 	@$(PYTEST) tests/integration
