@@ -105,8 +105,10 @@ class FiringDesk:
                 return
             self._note(firing)
             state = acts.arm(parts, self._handle(firing, parts, place), lease_s=self._spec.lease_s)
-            self._activate(parts, state.handle, firing.hold.total_seconds())
+            hold_s = firing.hold.total_seconds()
+            active = self._activate(parts, state.handle, hold_s)
             receipt = acts.inject(parts, state, by=SUPERVISOR)
+            active.until = max(active.until, parts.context.clock.monotonic() + hold_s)  # a hold begins once it is in
             self._update(-1, injected=receipt)
         except Exception as error:  # noqa: BLE001  a fault's own bug must not take the supervisor with it
             self._failed(firing, _say(error))
@@ -138,7 +140,7 @@ class FiringDesk:
             epoch=1,
         )
 
-    def _activate(self, parts: ActParts, handle: Handle, hold_s: float) -> None:
+    def _activate(self, parts: ActParts, handle: Handle, hold_s: float) -> _Active:
         """In, as far as anybody can know, from before the act on.
 
         A fault that only the *next* launch feels (a torn checkpoint) lasts through the restart, to the trial's end.
@@ -146,6 +148,7 @@ class FiringDesk:
         lasts = bool(getattr(parts.fault, "lasts_through_restart", False))
         until = float("inf") if lasts else parts.context.clock.monotonic() + hold_s
         self._active.append(_Active(parts, handle, len(self.firings) - 1, until, not lasts))
+        return self._active[-1]
 
     def _revert(self, one: _Active) -> None:
         try:

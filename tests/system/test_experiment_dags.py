@@ -180,13 +180,13 @@ def test_broken_file_shows_as_an_import_error_while_the_others_run(lab: Lab) -> 
     broken = lab.project.dags / "experiments" / "broken.yaml"
     broken.write_text("name: broken\n")
     try:
-        wait_until(lambda: bool(lab.api.import_failures()), what="an import error", timeout_s=30)
+        wait_until(lambda: bool(lab.api.import_failures()), what="an import error", timeout_s=90)
         (failure,) = lab.api.import_failures()
         assert "broken.yaml" in failure.stack_trace
         assert "chaos_healthy" in lab.api.dag_ids()
     finally:
         broken.unlink()
-    wait_until(lambda: not lab.api.import_failures(), what="the import error to go", timeout_s=30)
+    wait_until(lambda: not lab.api.import_failures(), what="the import error to go", timeout_s=90)
 
 
 def _await_mark(lab: Lab) -> None:
