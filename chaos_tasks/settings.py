@@ -131,7 +131,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         home=home,
         experiments_dir=_absolute(root, env.get("SQUALL_EXPERIMENTS") or file.squall.experiments),
         lanes=lanes,
-        max_parallel_experiments=file.squall.max_parallel_experiments or lanes + 2,
+        max_parallel_experiments=file.squall.max_parallel_experiments or lanes + 3,
         ledger_url=env.get("SQUALL_LEDGER_URL") or file.ledger.url or ends.ledger_url or f"sqlite:///{home}/ledger.db",
         mlflow_uri=env.get("SQUALL_MLFLOW_URI") or file.mlflow.url or ends.mlflow_uri or f"sqlite:///{home}/mlflow.db",
         mlflow_ui_url=ends.mlflow_ui_url,
