@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -60,6 +61,7 @@ def trial_spec(
 ) -> TrialSpec:
     """All that the supervisor needs to run one trial."""
     from chaos_tasks.workloads.command import render, render_environment
+    from chaos_tasks.workloads.environment import interpreter_first
 
     target = plan.target
     folder = workspaces.trial_dir(plan.run_id, arm, seed)
@@ -73,7 +75,11 @@ def trial_spec(
         seed=seed,
         command=render(target, values),
         cwd=prepared.repo,
-        environment={**render_environment(target, values), **workspaces.credentials(target)},
+        environment={
+            "PATH": interpreter_first(workspaces.python, os.environ.get("PATH", "")),
+            **render_environment(target, values),
+            **workspaces.credentials(target),
+        },
         out=values["out"],
         checkpoints=values["checkpoints"],
         metrics_file=reads.metrics,

@@ -53,7 +53,11 @@ class Workspaces:
             folder = Path(plan.workspace) / "prepared"
         else:
             repo = self._own_or_shared(plan)
-            folder = self.home / "cache" / "prepared" / _setup_key(plan)
+            shared = isinstance(plan.target.workload, CommandWorkload)
+            # What `dvc repro` has made lies in the run's own clone, so it is of no use to another run.
+            folder = (
+                self.home / "cache" / "prepared" / _setup_key(plan) if shared else repo.with_name("prepared-control")
+            )
         return self._built(folder, lambda: self._set_up(plan, repo, folder, clock))
 
     def trial_dir(self, run_id: str, arm: Arm, seed: int) -> Path:
@@ -108,7 +112,10 @@ class Workspaces:
         with _once(folder) as building:
             if building:
                 version = dvc.resolve(source.model_copy(update={"rev": plan.source_commit}))
-                dvc.open_clone(source, version, folder, materialise=list(source.data))
+                # A stage finds its dependencies in its repository; a command is told where they are.
+                stage = not isinstance(plan.target.workload, CommandWorkload)
+                sealed = [source.sealed] if source.sealed and stage else []
+                dvc.open_clone(source, version, folder, materialise=[*source.data, *sealed])
         return folder
 
     def _set_up(self, plan: Plan, repo: Path, folder: Path, clock: Clock) -> Prepared:

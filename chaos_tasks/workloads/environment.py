@@ -5,7 +5,9 @@ Nothing of ours or of Airflow's (AIRFLOW__*, SQUALL_*, cloud keys) reaches the p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 INHERITED = frozenset(
     {
@@ -20,3 +22,9 @@ INHERITED = frozenset(
 def clean(inherited: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
     """Inherited names that a program needs to start, then the trial's own, which win."""
     return {**{name: value for name, value in inherited.items() if name in INHERITED}, **added}
+
+
+def interpreter_first(python: str, path: str) -> str:
+    """PATH on which `python` is the workload's interpreter: what a shell with its environment activated would have."""
+    folder = str(Path(python).parent)
+    return folder if not path else f"{folder}{os.pathsep}{path}"

@@ -14,7 +14,7 @@ from chaos_tasks.model.base import Value
 from chaos_tasks.model.target import CommandWorkload, DvcStageWorkload, SetupStep, Target
 from chaos_tasks.ports import Clock
 from chaos_tasks.workloads.command import render_environment, render_line, resource_values
-from chaos_tasks.workloads.environment import clean
+from chaos_tasks.workloads.environment import clean, interpreter_first
 from chaos_tasks.workloads.session import end_session
 
 LAST_LINES = 8
@@ -51,7 +51,8 @@ def run_setup(
     With ``must_succeed``, raises WorkloadError with the last lines of its log for a failed step that is no gate.
     """
     workload: CommandWorkload | DvcStageWorkload = target.workload
-    environment = clean(os.environ, render_environment(target, _only_known(target, values)))
+    path = {"PATH": interpreter_first(values["python"], os.environ.get("PATH", ""))} if "python" in values else {}
+    environment = clean(os.environ, {**path, **render_environment(target, _only_known(target, values))})
     timeout_s = workload.timeout.total_seconds()
     results: list[StepResult] = []
     log_dir.mkdir(parents=True, exist_ok=True)
