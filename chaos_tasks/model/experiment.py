@@ -58,6 +58,13 @@ class Exactly(Value):
 Tolerance = Annotated[NonInferiority | Range | Exactly, Field(discriminator="type")]
 
 
+class Unit(StrEnum):
+    """What a margin check speaks about: what its evidence resamples."""
+
+    SEED = "seed"  # paired trainings: about the pipeline
+    ROW = "row"  # paired predictions of one control and one treatment model on the sealed set: about this model
+
+
 class Check(Value):
     """One question of the steady state: a probe, its tolerance, and which trials it is asked of."""
 
@@ -66,6 +73,18 @@ class Check(Value):
     params: Mapping[str, JsonValue] = Field(default_factory=dict)
     tolerance: Tolerance
     when: When = When.ALWAYS
+    unit: Unit = Field(Unit.SEED, description="Of a margin: paired trainings, or paired rows of each pair of models.")
+    deterministic: bool = Field(
+        False,
+        description="The reading follows from command, code, data and seed alone, so a control's may be used again.",
+    )
+    reliability: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Of a yes-or-no check: the share of runs that it is to be shown for; leave out to claim only what "
+        "the trials allow.",
+    )
 
 
 class BeforeTrigger(Value):
@@ -150,13 +169,57 @@ class Guards(Value):
     rto: Duration = Field(timedelta(minutes=2), description="Time allowed to be healthy again after the revert.")
 
 
+class Design(StrEnum):
+    """When the number of trials is decided."""
+
+    SEQUENTIAL = "sequential"  # anytime-valid evidence after each pair: stops as soon as the verdict is decided
+    FIXED = "fixed"  # all seeds, then one interval
+
+
+class Fork(Value):
+    """Treatment trials start from their control's checkpoint just before the fault, instead of from nothing."""
+
+    at_step: int = Field(ge=1, description="The latest checkpoint at or before this progress step is taken.")
+
+
 class Analysis(Value):
     """How much evidence to gather, and how strictly to judge it."""
 
-    seeds: int = Field(4, ge=1, le=200, description="Paired trials: each seed runs under control and treatment.")
+    seeds: int = Field(
+        8, ge=1, le=200, description="At most so many paired trials: each seed runs under control and treatment."
+    )
+    min_seeds: int = Field(2, ge=1, le=200, description="At least so many before anything may count as held.")
+    design: Design = Design.SEQUENTIAL
     alpha: float = Field(0.05, gt=0, lt=0.5, description="One-sided error rate of each check.")
     base_seed: int | None = Field(None, description="First seed; by default it comes from the night's date.")
     recovery_trials: int = Field(0, ge=0, le=20)
+    nights: int = Field(
+        1, ge=1, le=60, description="Undecided evidence is carried over from so many nights, this one included."
+    )
+    fork: Fork | None = None
+    ladder: tuple[Slug, ...] = Field(
+        (), description="Cheap rungs of the target's workload to try first, cheapest first; the whole comes last."
+    )
+
+    @property
+    def needed(self) -> int:
+        """Pairs that must be there before anything may count as held."""
+        return self.seeds if self.design is Design.FIXED else min(self.seeds, self.min_seeds)
+
+
+class Ramp(Value):
+    """Intensities to step through: the verdict is the breaking point, the first at which the target no longer holds."""
+
+    levels: tuple[float, ...] = Field(
+        min_length=2, max_length=64, description="Increasing intensities, in the fault's own unit."
+    )
+    runs: int = Field(8, ge=2, le=64, description="At most so many runs, each a whole experiment at one level.")
+
+    @model_validator(mode="after")
+    def _increases(self) -> Self:
+        if any(later <= earlier for earlier, later in zip(self.levels, self.levels[1:], strict=False)):
+            raise ValueError("the levels of a ramp must increase")
+        return self
 
 
 class KnownFinding(Value):
@@ -191,6 +254,7 @@ class Experiment(Value):
     method: tuple[Step, ...]
     guards: Guards = Field(default_factory=Guards)
     analysis: Analysis = Field(default_factory=Analysis)
+    ramp: Ramp | None = Field(None, description="Search for the breaking point instead of asking at one intensity.")
     known_finding: KnownFinding | None = None
 
     @model_validator(mode="after")

@@ -38,6 +38,11 @@ class _Workload(Value):
     timeout: Duration = Field(timedelta(minutes=10), description="Longest time of one trial.")
     restarts: int = Field(0, ge=0, le=20, description="How often the target's own runtime restarts a dead run.")
     environment: Mapping[str, str] = Field(default_factory=dict, description="Extra environment; placeholders allowed.")
+    rungs: Mapping[Slug, str] = Field(
+        default_factory=dict,
+        description="Cheaper forms of the workload by name: arguments added to its command line, e.g. "
+        "{half: '--epochs 1'}; experiments name them in analysis.ladder.",
+    )
 
 
 class CommandWorkload(_Workload):

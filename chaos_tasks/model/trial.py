@@ -88,6 +88,8 @@ class Trial(Value):
         description="Planned trials that this one speaks for: a refused data version is refused for all seeds.",
     )
     reused_from: str = Field("", description="Id of the trial whose observation this control reuses.")
+    forked_from: str = Field("", description="Id of the control trial from whose checkpoint this one started.")
+    rung: str = Field("", description="Rung of the fidelity ladder; empty for the whole workload.")
 
 
 class Observation(Value):

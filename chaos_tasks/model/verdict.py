@@ -65,12 +65,24 @@ class CheckState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class EvidencePoint(Value):
+    """The evidence of one check after its first ``n`` units; what the plot of evidence over trials shows."""
+
+    n: int
+    log_e_pass: float
+    log_e_fail: float
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 class CheckResult(Value):
     """One check judged: estimate with interval against its margin, in the metric's own unit.
 
-    Paired (`unit: seed`): how much *worse* the treatment is, so positive is bad and the margin is positive; the
-    interval is two-sided with level 1 - 2 alpha.  Per trial: the share of trials within tolerance with its reliability
-    bound.
+    Paired (`unit: seed` or `row`): how much *worse* the treatment is, so positive is bad and the margin is positive;
+    the interval has level 1 - 2 alpha, at every n at once where the design is sequential.  Per trial: the share of
+    trials within tolerance with its reliability bound.  ``log_e_pass`` is the natural log of the e-value against
+    "worse by the margin or more", ``log_e_fail`` of that against "worse by the margin or less".
     """
 
     check: str
@@ -78,7 +90,8 @@ class CheckResult(Value):
     state: CheckState
     reason: Reason
     sentence: str = Field(description="For a manager: one sentence with the numbers.")
-    unit: str = Field("seed", description="What was resampled: `seed` (paired trainings) or `trial`.")
+    unit: str = Field("seed", description="What was resampled: `seed` (paired trainings), `row` or `trial`.")
+    estimand: str = Field("", description="What the estimate is of, and about what it speaks.")
     method: str = ""
     estimate: float | None = None
     low: float | None = None
@@ -86,6 +99,11 @@ class CheckResult(Value):
     margin: float | None = None
     n_control: int = 0
     n_treatment: int = 0
+    log_e_pass: float | None = None
+    log_e_fail: float | None = None
+    decided_at_n: int | None = Field(None, description="Units after which the evidence was enough.")
+    seeds: tuple[int, ...] = ()
+    evidence: tuple[EvidencePoint, ...] = ()
 
 
 class Verdict(Value):
@@ -107,6 +125,8 @@ class Verdict(Value):
     lost_steps: int = 0
     trials: int = 0
     trials_wall_s: float = 0.0
+    trials_reused: int = Field(0, ge=0, description="Control trials whose observations came from the ledger.")
+    trials_saved: int = Field(0, ge=0, description="Planned trials that were not needed, reused ones included.")
     decided_at: datetime
 
     @property
