@@ -15,10 +15,11 @@ from pydantic import JsonValue, ValidationError
 
 from chaos_tasks.errors import DuplicateKind, GuardTripped, UnknownKind
 from chaos_tasks.faults.base import Fault, FaultParams
-from chaos_tasks.probes.base import Probe, ProbeParams
+from chaos_tasks.probes.base import PairProbe, Probe, ProbeParams
 
 AnyFault = Fault[Any]
 AnyProbe = Probe[Any]
+AnyPairProbe = PairProbe[Any]
 
 OURS = "squall"
 
@@ -53,12 +54,20 @@ PROBES: Mapping[str, str] = {
     "workload.resumed": "chaos_tasks.probes.workload:Resumed",
 }
 
+PAIR_PROBES: Mapping[str, str] = {}
+"""Checks of unit `row`: they compare the control and the treatment trial of one seed."""
 
-@lru_cache(maxsize=2)
+_GROUPS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # entry-point group -> noun, and our own table
+    "squall.faults": ("fault", FAULTS),
+    "squall.probes": ("probe", PROBES),
+    "squall.pair_probes": ("pair probe", PAIR_PROBES),
+}
+
+
+@lru_cache(maxsize=3)
 def _table(group: str) -> Mapping[str, tuple[str, str]]:
     """kind -> (module:Class, distribution that registers it)."""
-    ours = FAULTS if group == "squall.faults" else PROBES
-    table = {kind: (path, OURS) for kind, path in ours.items()}
+    table = {kind: (path, OURS) for kind, path in _GROUPS[group][1].items()}
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         owner = _distribution(entry)
         if entry.name in table:
@@ -84,6 +93,11 @@ def probe_kinds() -> list[str]:
     return sorted(_table("squall.probes"))
 
 
+def pair_probe_kinds() -> list[str]:
+    """All registered kinds of probe that compare a pair of trials, sorted."""
+    return sorted(_table("squall.pair_probes"))
+
+
 def fault(kind: str) -> AnyFault:
     """The fault of that kind; raises UnknownKind listing the near ones."""
     return cast(AnyFault, _load("squall.faults", kind))
@@ -94,12 +108,17 @@ def probe(kind: str) -> AnyProbe:
     return cast(AnyProbe, _load("squall.probes", kind))
 
 
+def pair_probe(kind: str) -> AnyPairProbe:
+    """The probe of that kind that compares a pair of trials; raises UnknownKind listing the near ones."""
+    return cast(AnyPairProbe, _load("squall.pair_probes", kind))
+
+
 @lru_cache(maxsize=256)
 def _load(group: str, kind: str) -> object:
     table = _table(group)
     if kind not in table:
-        noun = "fault" if group == "squall.faults" else "probe"
-        raise UnknownKind(f"no {noun} is called {kind!r}", remedy=_suggest(kind, table, noun))
+        noun = _GROUPS[group][0]
+        raise UnknownKind(f"no {noun} is called {kind!r}", remedy=_suggest(kind, table, noun.split()[-1]))
     module, _, name = table[kind][0].partition(":")
     return getattr(import_module(module), name)()
 
@@ -120,6 +139,11 @@ def fault_params(kind: str, params: Mapping[str, JsonValue]) -> FaultParams:
 def probe_params(kind: str, params: Mapping[str, JsonValue]) -> ProbeParams:
     """The typed parameters; raises pydantic's ValidationError for wrong ones."""
     return probe(kind).params_type.model_validate(dict(params))
+
+
+def pair_probe_params(kind: str, params: Mapping[str, JsonValue]) -> ProbeParams:
+    """The typed parameters; raises pydantic's ValidationError for wrong ones."""
+    return pair_probe(kind).params_type.model_validate(dict(params))
 
 
 def with_intensity(kind: str, params: Mapping[str, JsonValue], intensity: float) -> Mapping[str, JsonValue]:

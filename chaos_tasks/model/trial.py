@@ -102,3 +102,44 @@ class Observation(Value):
     value: Reading = None
     unit: str = ""
     error: str = ""
+
+
+class PairMeasured(Value):
+    """How much worse the treatment of one pair is, over the rows that both predicted: numbers and names, no row.
+
+    ``estimate``, ``low``, ``high`` and ``margin`` are worsenings in the metric's own unit: positive is worse.  A
+    relative margin is turned into that unit by the control's own value.  The interval has level 1 - 2 alpha and decides
+    (all below the margin: passed; all above: failed); ``log_e_pass`` is the natural log of the e-value against "worse
+    by the margin or more", ``log_e_fail`` of that against "worse by the margin or less".
+    """
+
+    estimate: float | None = Field(None, description="NaN where the treatment returned no number.")
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    margin: float | None = None
+    control: float | None = Field(None, description="The metric under control.")
+    treatment: float | None = Field(None, description="The metric under treatment.")
+    log_e_pass: float | None = None
+    log_e_fail: float | None = None
+    n_rows: int = Field(0, ge=0, description="Rows compared.")
+    n_groups: int = Field(0, ge=0, description="Groups compared; 0 where the metric knows none.")
+    n_not_numbers: int = Field(0, ge=0, description="Rows for which the treatment returned NaN or an infinity.")
+    worst: str = Field("", description="Group or slice that the estimate is of, as in `origin=JFK`.")
+    left_out: tuple[str, ...] = Field((), description="Groups too small to compare.")
+    method: str = ""
+    unit: str = "row"
+    metric_unit: str = ""
+    files: Mapping[str, str] = Field(
+        default_factory=dict, description="SHA-256 of the predictions file, by `control` and `treatment`."
+    )
+
+
+class PairObservation(PairMeasured):
+    """What one pair probe read from the control and the treatment trial of one seed; ``error``: why it could not."""
+
+    check: str
+    seed: int
+    control_id: str
+    treatment_id: str
+    error: str = ""
