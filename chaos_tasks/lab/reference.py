@@ -95,6 +95,17 @@ def ensure(spec: ReferenceSpec) -> bool:
     return True
 
 
+def build_offline(spec: ReferenceSpec) -> None:
+    """The repository with its data versions in its own cache, and nothing else: no server, no push, no model.
+
+    For measurements and tests that change copies of the data; ``spec.endpoint`` is only written into the remote's URL.
+    """
+    _lay_out(spec)
+    _configure_dvc(spec)
+    for month in spec.months:
+        _commit_version(spec, month, _ingest(spec, month))
+
+
 def _is_current(spec: ReferenceSpec, stamp_file: Path, digest: str) -> bool:
     if not stamp_file.exists() or not (spec.repo / ".dvc").exists():
         return False
@@ -105,12 +116,16 @@ def _is_current(spec: ReferenceSpec, stamp_file: Path, digest: str) -> bool:
     return bool(s3.list_objects_v2(Bucket=spec.bucket, Prefix=wanted, MaxKeys=1).get("KeyCount"))
 
 
+def _lay_out(spec: ReferenceSpec) -> None:
+    shutil.copytree(sources(), spec.repo, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    _git(spec.repo, "init", "-q", "-b", "main")
+    for key, value in GIT_CONFIG.items():
+        _git(spec.repo, "config", key, value)
+
+
 def _build(spec: ReferenceSpec) -> None:
     repo = spec.repo
-    shutil.copytree(sources(), repo, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    _git(repo, "init", "-q", "-b", "main")
-    for key, value in GIT_CONFIG.items():
-        _git(repo, "config", key, value)
+    _lay_out(spec)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         ingested = [pool.submit(_ingest, spec, month) for month in spec.months]
         _configure_dvc(spec)
