@@ -278,7 +278,35 @@ class Experiment(Value):
         if any(check.when is When.AFTER for check in self.steady_state) and not self.analysis.recovery_trials:
             cause = "a check with `when: after` looks at recovery trials, and there are none"
             raise _wrong("analysis.recovery_trials", cause, "set analysis.recovery_trials to 1 or more")
+        _check_long_trainings(self)
         return self
+
+
+def _check_long_trainings(experiment: Experiment) -> None:
+    """What a fork, a ladder and several nights rule out."""
+    analysis = experiment.analysis
+    if analysis.fork is not None:
+        if analysis.ladder:
+            cause = "a fork and a ladder are both asked for, and the step of a fork belongs to the whole workload"
+            raise _wrong("analysis.fork", cause, "leave out `fork` or `ladder`")
+        for step in experiment.method:
+            _check_fork(step, analysis.fork.at_step)
+    if len(set(analysis.ladder)) < len(analysis.ladder):
+        raise _wrong("analysis.ladder", "`ladder` names a rung twice", "name each once, cheapest first")
+    if analysis.nights > 1 and analysis.design is Design.FIXED:
+        cause = "a fixed design is judged once, at its planned number of trials, so nothing can be carried over"
+        raise _wrong("analysis.nights", cause, "write `design: sequential`, or leave out `nights`")
+
+
+def _check_fork(step: Step, at_step: int) -> None:
+    """A forked treatment goes on from a checkpoint, so its fault must come after it."""
+    if isinstance(step.trigger, ProgressTrigger) and step.trigger.step <= at_step:
+        cause = f"{step.name} fires at step {step.trigger.step}, and treatment trials only start at step {at_step}"
+        remedy = "fork before the fault: choose an analysis.fork.at_step below the step of its trigger"
+        raise _wrong("analysis.fork.at_step", cause, remedy)
+    if isinstance(step.trigger, FileTrigger):
+        cause = f"{step.name} waits for a file, and the checkpoint that a fork starts from is there at once"
+        raise _wrong("analysis.fork", cause, "use another trigger, such as `{at: progress, step: 70}`, or no fork")
 
 
 def _wrong(field: str, cause: str, remedy: str) -> PydanticCustomError:

@@ -10,7 +10,7 @@ from pydantic import Field
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.experiment import Experiment
 from chaos_tasks.model.place import Place
-from chaos_tasks.model.target import Target
+from chaos_tasks.model.target import Slug, Target
 
 
 class Overrides(Value):
@@ -42,6 +42,16 @@ class Lock(Value):
     exclusive: bool
 
 
+class RungTrust(Value):
+    """What the log said about a cheap rung when the run was planned."""
+
+    rung: Slug
+    compared: int = Field(0, ge=0, description="Runs in which the rung said `held` and the whole workload ran too.")
+    agreed: int = Field(0, ge=0, description="Those in which the whole workload said `held` as well.")
+    low: float = Field(0.0, ge=0, le=1, description="Exact lower bound of the share of runs in which it would agree.")
+    may_hold: bool = Field(False, description="Whether its `held` may stand for the whole workload's in this run.")
+
+
 class Plan(Value):
     """All that a run will do, with its digest."""
 
@@ -60,5 +70,7 @@ class Plan(Value):
     places: Mapping[str, Place] = Field(description="Step name -> place; during-steps on a process get it when fired.")
     locks: tuple[Lock, ...]
     overrides: Overrides = Field(default_factory=Overrides)
+    continues: tuple[str, ...] = Field((), description="Undecided runs of earlier nights whose pairs count too.")
+    rungs: tuple[RungTrust, ...] = Field((), description="Rungs of the ladder, in the order in which they are tried.")
     requested_by: str = "schedule"
     planned_at: datetime

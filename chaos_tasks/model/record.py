@@ -38,6 +38,7 @@ class RecordKind(StrEnum):
     TRIAL_ENDED = "trial.ended"
     STOP_TRIGGERED = "stop.triggered"
     RECOVERY_MEASURED = "recovery.measured"
+    RUNG_COMPARED = "rung.compared"
     EVALUATE_VERDICT = "evaluate.verdict"
     RUN_PUBLISHED = "run.published"
     CAMPAIGN_PLANNED = "campaign.planned"

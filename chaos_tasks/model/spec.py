@@ -13,7 +13,7 @@ from chaos_tasks.model.experiment import Trigger
 from chaos_tasks.model.place import Place
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.target import Progress, Signal
-from chaos_tasks.model.trial import Arm
+from chaos_tasks.model.trial import Arm, KeptCheckpoint
 
 
 class FiringSpec(Value):
@@ -36,6 +36,13 @@ class Companion(Value):
 
     name: str
     command: tuple[str, ...]
+
+
+class ForkSpec(Value):
+    """The checkpoint that a trial is to go on from: whose, and where its files are kept."""
+
+    trial_id: str
+    kept: KeptCheckpoint
 
 
 class TrialSpec(Value):
@@ -62,5 +69,9 @@ class TrialSpec(Value):
     pid_file: str = Field("", description="Where to register the workload's process group (a bound instance).")
     firings: tuple[FiringSpec, ...] = ()
     lease_s: float = 60.0
+    keep_checkpoint_at: int | None = Field(None, description="Keep the latest checkpoint at or before this step.")
+    keep_in: str = Field("", description="Folder to keep it in.")
+    fork: ForkSpec | None = None
+    rung: str = ""
     plan_sha256: str = ""
     recorder: Recorder = Field(default_factory=Recorder)

@@ -62,6 +62,25 @@ class Launch(Value):
     first_progress_at: datetime | None = Field(None, description="When the first progress step was seen.")
 
 
+class KeptCheckpoint(Value):
+    """Checkpoints of a trial set aside for forks: what its folder held once the one of ``step`` was saved."""
+
+    step: int
+    folder: str
+    files: Mapping[str, str] = Field(description="SHA-256 by path below the folder.")
+    newest: str = Field(description="Path below the folder of a file of ``step``.")
+    after_s: float = Field(ge=0, description="Seconds from the trial's first progress to this checkpoint.")
+
+
+class ForkPoint(Value):
+    """Where a trial started from: not from nothing, but from a checkpoint of its control."""
+
+    step: int
+    file: str
+    sha256: str
+    seconds_saved: float = Field(0.0, ge=0, description="What the control took from its first progress to there.")
+
+
 class Trial(Value):
     """The result of one trial.  Numbers and digests only; files stay in ``out``."""
 
@@ -89,6 +108,9 @@ class Trial(Value):
     )
     reused_from: str = Field("", description="Id of the trial whose observation this control reuses.")
     forked_from: str = Field("", description="Id of the control trial from whose checkpoint this one started.")
+    fork: ForkPoint | None = Field(None, description="The checkpoint that it went on from, if it was forked.")
+    steps_saved: int = Field(0, ge=0, description="Steps that were not trained again, thanks to the fork.")
+    kept: KeptCheckpoint | None = Field(None, description="What forks of this trial may start from.")
     rung: str = Field("", description="Rung of the fidelity ladder; empty for the whole workload.")
 
 
