@@ -57,7 +57,8 @@ def test_a_loss_beyond_the_margin_that_nothing_noticed_is_silent() -> None:
     verdict = verdict_of(paired(GOOD, BAD))
     assert (verdict.outcome, verdict.response) == (Outcome.DEVIATED, Response.SILENT)
     assert verdict.sentence == (
-        "AUC fell by 0.031 (90 % interval 0.029 to 0.032; margin 0.010; 4 paired trials) and nothing noticed."
+        "AUC fell by 0.031, surely more than the 0.010 allowed (about this pipeline: 4 paired runs, 95 % confidence) "
+        "and nothing noticed."
     )
 
 
@@ -255,7 +256,7 @@ def test_an_under_fault_check_asks_treatment_only() -> None:
     gate = Check(name="gate", probe="gate.refused", tolerance=Exactly(value=True), when=When.UNDER_FAULT)
     verdict = verdict_of(paired([False] * 4, [True] * 4, check="gate"), plan([gate]))
     assert verdict.outcome is Outcome.HELD
-    assert "less than 52.7 % of runs are otherwise" in verdict.checks[0].sentence
+    assert "so in at least 47.3 % of such runs of this pipeline" in verdict.checks[0].sentence
 
 
 def test_a_known_finding_counts_through_its_last_day() -> None:
