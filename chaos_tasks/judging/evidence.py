@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from chaos_tasks.model.base import Json
 from chaos_tasks.model.experiment import Check, When
-from chaos_tasks.model.trial import Arm, Observation, Trial, TrialStatus
+from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial, TrialStatus
 
 SAYS_NOTHING = frozenset({TrialStatus.VOID, TrialStatus.ABORTED})
 ENDED_BADLY = frozenset({TrialStatus.FAILED, TrialStatus.TIMED_OUT})
@@ -21,6 +21,7 @@ class Evidence:
     trials: Mapping[tuple[Arm, int], Trial]
     readings: Mapping[tuple[str, str], Observation]
     without_word: tuple[Trial, ...]  # void or aborted, and not made up for by a later trial of that arm and seed
+    pairs: Mapping[tuple[str, int], PairObservation] = field(default_factory=dict)  # by check and seed
 
     def arm(self, arm: Arm) -> list[Trial]:
         """Trials of an arm, by seed."""
@@ -31,13 +32,21 @@ class Evidence:
         found = self.readings.get((check.name, trial.id))
         return found.value if found is not None and not found.error else None
 
+    def compared(self, check: Check) -> list[PairObservation]:
+        """What the check's pair probe read, by seed; only of trials that count."""
+        found = [self.pairs[key] for key in sorted(self.pairs) if key[0] == check.name]
+        counted = {trial.id for trial in self.trials.values()}
+        return [pair for pair in found if {pair.control_id, pair.treatment_id} <= counted]
+
     def error(self, check: Check, trial: Trial) -> str:
         """Why the check's probe could not measure."""
         found = self.readings.get((check.name, trial.id))
         return (found.error or "it read nothing") if found is not None else "it was not asked"
 
 
-def gather(trials: Sequence[Trial], observations: Sequence[Observation]) -> Evidence:
+def gather(
+    trials: Sequence[Trial], observations: Sequence[Observation], pairs: Sequence[PairObservation] = ()
+) -> Evidence:
     """Index trials and observations; where one is there twice, the later one counts."""
     chosen: dict[tuple[Arm, int], Trial] = {}
     for trial in trials:
@@ -48,6 +57,7 @@ def gather(trials: Sequence[Trial], observations: Sequence[Observation]) -> Evid
         trials=chosen,
         readings={(item.check, item.trial_id): item for item in observations},
         without_word=tuple(trial for key, trial in sorted(silent.items()) if key not in chosen),
+        pairs={(pair.check, pair.seed): pair for pair in pairs},
     )
 
 

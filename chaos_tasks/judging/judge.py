@@ -11,12 +11,15 @@ from chaos_tasks.judging.facts import RunFacts
 from chaos_tasks.judging.paired import judge_paired
 from chaos_tasks.judging.per_trial import judge_per_trial
 from chaos_tasks.judging.response import Reaction, react
-from chaos_tasks.judging.validity import Doubt, doubts
-from chaos_tasks.model.experiment import Check, KnownFinding, NonInferiority
+from chaos_tasks.judging.rows import judge_rows
+from chaos_tasks.judging.validity import Doubt, doubts, enough
+from chaos_tasks.model.experiment import Check, Design, KnownFinding, NonInferiority, Unit, When
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState
 from chaos_tasks.model.plan import Plan
-from chaos_tasks.model.trial import Observation, Trial, TrialStatus
+from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial, TrialStatus
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Reason, Response, Verdict
+
+_BEYOND_MENDING = frozenset({Reason.TRIAL_FAILED, Reason.PROBE_ERROR, Reason.CONTROL_FAILED})
 
 
 def judge(
@@ -26,9 +29,11 @@ def judge(
     handles: Sequence[HandleState],
     facts: RunFacts,
     now: datetime,
+    *,
+    pairs: Sequence[PairObservation] = (),
 ) -> Verdict:
     """The verdict.  Same arguments, same verdict."""
-    evidence = gather(trials, observations)
+    evidence = gather(trials, observations, pairs)
     checks = tuple(judge_check(check, evidence, plan) for check in plan.experiment.steady_state)
     doubted = doubts(plan, evidence, facts)
     opened = [state for state in handles if state.phase in OPEN_PHASES]
@@ -50,29 +55,63 @@ def judge(
         lost_steps=sum(trial.lost_steps for trial in trials),
         trials=len(trials),
         trials_wall_s=sum(trial.wall_s for trial in trials if not trial.reused_from),
+        trials_reused=sum(bool(trial.reused_from) for trial in trials),
+        trials_saved=_saved(plan, trials),
         decided_at=now,
     )
 
 
 def judge_check(check: Check, evidence: Evidence, plan: Plan) -> CheckResult:
     """The three-valued answer of one check."""
-    alpha = plan.experiment.analysis.alpha
-    if isinstance(check.tolerance, NonInferiority):
-        return judge_paired(check, check.tolerance, evidence, alpha=alpha)
-    return judge_per_trial(check, check.tolerance, evidence, alpha=alpha)
+    analysis = plan.experiment.analysis
+    if not isinstance(check.tolerance, NonInferiority):
+        return judge_per_trial(check, check.tolerance, evidence, alpha=analysis.alpha)
+    if check.unit is Unit.ROW:
+        return judge_rows(check, check.tolerance, evidence, alpha=analysis.alpha)
+    return judge_paired(check, check.tolerance, evidence, analysis)
 
 
-def is_decided(plan: Plan, trials: Sequence[Trial], observations: Sequence[Observation], facts: RunFacts) -> bool:
+def is_decided(
+    plan: Plan,
+    trials: Sequence[Trial],
+    observations: Sequence[Observation],
+    facts: RunFacts,
+    *,
+    pairs: Sequence[PairObservation] = (),
+) -> bool:
     """Whether no further trial can change the outcome, so that the rest of the seeds need not be spent.
 
-    True once a control failed, the fault is not proved, or a per-trial check failed.  An interval is never looked at
-    early: Student's is valid at the planned number of trainings only.
+    True once a control failed, the fault is not proved, a check failed, or, with the pairs that the analysis needs,
+    each check has passed or never can.  A fixed design looks at margins at its end only: Student's interval is valid
+    at the planned number of trainings.
     """
-    evidence = gather(trials, observations)
+    evidence = gather(trials, observations, pairs)
     if any(doubt.fatal for doubt in doubts(plan, evidence, facts)):
         return True
-    asked = [check for check in plan.experiment.steady_state if not isinstance(check.tolerance, NonInferiority)]
-    return any(judge_check(check, evidence, plan).state is CheckState.FAILED for check in asked)
+    results = [judge_check(check, evidence, plan) for check in _looked_at(plan)]
+    if any(result.state is CheckState.FAILED for result in results):
+        return True
+    return enough(plan, evidence) and all(_settled(result) for result in results)
+
+
+def _looked_at(plan: Plan) -> list[Check]:
+    """Checks that may be asked between trials: recovery comes later, and a fixed design's margins at the end."""
+    under_way = [check for check in plan.experiment.steady_state if check.when is not When.AFTER]
+    if plan.experiment.analysis.design is Design.SEQUENTIAL:
+        return under_way
+    return [check for check in under_way if not isinstance(check.tolerance, NonInferiority)]
+
+
+def _settled(result: CheckResult) -> bool:
+    """Passed, or unknown for a reason that no further trial mends."""
+    return result.state is CheckState.PASSED or result.reason in _BEYOND_MENDING
+
+
+def _saved(plan: Plan, trials: Sequence[Trial]) -> int:
+    """Trials of the plan that were neither run nor voided: stopped early, spoken for, or taken from the ledger."""
+    planned = 2 * len(plan.seeds)
+    ran = {(trial.arm, trial.seed) for trial in trials if trial.arm is not Arm.RECOVERY and not trial.reused_from}
+    return max(0, planned - len(ran))
 
 
 def _outcome(

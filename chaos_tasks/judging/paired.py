@@ -1,24 +1,29 @@
-"""A non-inferiority check: treatment against control, paired by seed, against the margin."""
+"""A margin check of unit `seed`: treatment against control, paired by seed: about the pipeline."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chaos_tasks.judging import wording
 from chaos_tasks.judging.evidence import Evidence, Sorted, asked_arm, sort_trials
+from chaos_tasks.judging.measured import Measured, finite, of_evidence, of_interval
 from chaos_tasks.model.base import Json
-from chaos_tasks.model.experiment import Check, NonInferiority
+from chaos_tasks.model.experiment import Analysis, Check, Design, NonInferiority
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import CheckResult, CheckState, Reason
-from chaos_tasks.stats.interval import Interval, Position
+from chaos_tasks.stats.interval import Position
 from chaos_tasks.stats.paired import paired_interval
+from chaos_tasks.stats.seed_evidence import seed_evidence
 
 Answer = tuple[CheckState, Reason, str]
+Pairs = Mapping[int, tuple[float, float]]
+
+ESTIMAND = "mean worsening over training seeds on the sealed set: about this pipeline"
 
 
-def judge_paired(check: Check, tolerance: NonInferiority, evidence: Evidence, *, alpha: float) -> CheckResult:
-    """Three-valued answer: PASSED only with the whole interval within the margin, FAILED only with all of it beyond.
+def judge_paired(check: Check, tolerance: NonInferiority, evidence: Evidence, analysis: Analysis) -> CheckResult:
+    """Three-valued: PASSED and FAILED only where the evidence, or the whole interval, is on that side of the margin.
 
     A relative margin is a share of each pair's own control, so that the uncertainty of the control counts too; the
     interval that is shown is shifted by the margin in the metric's unit, and agrees with the decision.
@@ -27,8 +32,9 @@ def judge_paired(check: Check, tolerance: NonInferiority, evidence: Evidence, *,
     treatment = sort_trials(check, evidence, evidence.arm(asked_arm(check)))
     pairs = _pairs(control.read, treatment.read)
     margin = _margin(tolerance, [pair[0] for pair in pairs.values()])
-    interval = None if margin is None else _worsening(tolerance, pairs, margin, alpha)
-    state, reason, sentence = _answer(check, tolerance, control, treatment, pairs, interval, margin, evidence)
+    measured = None if margin is None else _measure(tolerance, pairs, margin, analysis)
+    state, reason, sentence = _answer(check, tolerance, control, treatment, pairs, measured, margin, evidence)
+    shown = measured.interval if measured else None
     return CheckResult(
         check=check.name,
         when=check.when,
@@ -36,13 +42,19 @@ def judge_paired(check: Check, tolerance: NonInferiority, evidence: Evidence, *,
         reason=reason,
         sentence=sentence,
         unit="seed",
-        method=f"{interval.method}, {wording.percent(interval.level)} interval" if interval else "",
-        estimate=interval.estimate if interval else None,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
+        estimand=ESTIMAND,
+        method=measured.method if measured else "",
+        estimate=shown.estimate if shown else None,
+        low=finite(shown.low) if shown else None,
+        high=finite(shown.high) if shown else None,
         margin=margin,
         n_control=control.count,
         n_treatment=treatment.count,
+        log_e_pass=measured.log_e_pass if measured else None,
+        log_e_fail=measured.log_e_fail if measured else None,
+        decided_at_n=measured.decided_at if measured else None,
+        seeds=tuple(pairs),
+        evidence=measured.points if measured else (),
     )
 
 
@@ -51,8 +63,8 @@ def _answer(  # noqa: C901  a flat list of reasons, in the order in which they a
     tolerance: NonInferiority,
     control: Sorted,
     treatment: Sorted,
-    pairs: Mapping[int, tuple[float, float]],
-    interval: Interval | None,
+    pairs: Pairs,
+    measured: Measured | None,
     margin: float | None,
     evidence: Evidence,
 ) -> Answer:
@@ -69,8 +81,8 @@ def _answer(  # noqa: C901  a flat list of reasons, in the order in which they a
     if treatment.blocked and len(treatment.blocked) == treatment.count:
         sentence = f"{name} is the control's: the gate refused all {treatment.count} trainings."
         return CheckState.PASSED, Reason.GATE_BLOCKED, sentence
-    if interval is not None and margin is not None and interval.against(margin) is Position.ABOVE:
-        return CheckState.FAILED, Reason.BEYOND_MARGIN, wording.effect(check, tolerance, interval, margin)
+    if measured is not None and margin is not None and measured.position is Position.ABOVE:
+        return CheckState.FAILED, Reason.BEYOND_MARGIN, wording.effect(check, tolerance, measured.interval, margin)
     if treatment.failed:
         sentence = f"{name}: {len(treatment.failed)} of {treatment.count} trials ended without a model to measure."
         return CheckState.UNKNOWN, Reason.TRIAL_FAILED, sentence
@@ -84,10 +96,10 @@ def _answer(  # noqa: C901  a flat list of reasons, in the order in which they a
     if len(pairs) < 2:
         count = wording.count(len(pairs), "pair")
         return CheckState.UNKNOWN, Reason.TOO_FEW_TRIALS, f"{name}: {count} of trials; an interval needs two."
-    if interval is None or margin is None:
-        return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, f"{name}: the differences are too large to average."
-    sentence = wording.effect(check, tolerance, interval, margin)
-    if interval.against(margin) is Position.BELOW:
+    if measured is None or margin is None or not measured.bounded:
+        return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, f"{name}: nothing can be said from these differences."
+    sentence = wording.effect(check, tolerance, measured.interval, margin)
+    if measured.position is Position.BELOW:
         return CheckState.PASSED, Reason.WITHIN_MARGIN, sentence
     return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, f"{sentence[:-1]}: more trials are needed to tell."
 
@@ -101,16 +113,29 @@ def _pairs(control: Mapping[int, Json], treatment: Mapping[int, Json]) -> dict[i
     }
 
 
-def _worsening(
-    tolerance: NonInferiority, pairs: Mapping[int, tuple[float, float]], margin: float, alpha: float
-) -> Interval | None:
+def _measure(tolerance: NonInferiority, pairs: Pairs, margin: float, analysis: Analysis) -> Measured | None:
+    """None where the pairs say nothing: too few for one look, or numbers too large to average."""
     sign = 1.0 if tolerance.better == "higher" else -1.0
-    if not tolerance.relative:
-        return paired_interval([sign * (before - after) for before, after in pairs.values()], alpha=alpha)
-    excess = [sign * (before - after) - tolerance.margin * abs(before) for before, after in pairs.values()]
-    interval = paired_interval(excess, alpha=alpha)
-    shifted = interval.shifted(margin) if interval else None
-    return shifted if shifted is not None and math.isfinite(shifted.low) and math.isfinite(shifted.high) else None
+    worsenings = [sign * (before - after) for before, after in pairs.values()]
+    asked, shift = margin, 0.0
+    if tolerance.relative:  # the excess over each pair's own margin, asked about 0
+        before = [pair[0] for pair in pairs.values()]
+        worsenings = [worse - tolerance.margin * abs(own) for worse, own in zip(worsenings, before, strict=True)]
+        asked, shift = 0.0, margin
+    if analysis.design is Design.FIXED:
+        return _one_look(worsenings, asked, shift, analysis.alpha, tuple(pairs))
+    evidence = seed_evidence(worsenings, asked, alpha=analysis.alpha)
+    return of_evidence(evidence, tuple(pairs), shift=shift) if evidence is not None else None
+
+
+def _one_look(
+    worsenings: Sequence[float], asked: float, shift: float, alpha: float, seeds: Sequence[int]
+) -> Measured | None:
+    interval = paired_interval(worsenings, alpha=alpha)
+    if interval is None:
+        return None
+    measured = of_interval(interval.shifted(shift), asked + shift, seeds)
+    return measured if measured.bounded else None
 
 
 def _margin(tolerance: NonInferiority, controls: list[float]) -> float | None:

@@ -10,7 +10,7 @@ from chaos_tasks.model.base import Json
 from chaos_tasks.model.experiment import Check, Exactly, Range, When
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import CheckResult, CheckState, Reason
-from chaos_tasks.stats.reliability import largest_failure_share, share_interval
+from chaos_tasks.stats.reliability import largest_failure_share, share_interval, trials_for_reliability
 
 Answer = tuple[CheckState, Reason, str]
 
@@ -36,8 +36,10 @@ def judge_per_trial(check: Check, tolerance: Range | Exactly, evidence: Evidence
         estimate=share.estimate if share else None,
         low=share.low if share else None,
         high=share.high if share else None,
+        estimand="share of runs within tolerance: what these trials allow, and no more",
         n_control=control.count,
         n_treatment=asked.count,
+        seeds=tuple(asked.read),
     )
 
 
@@ -52,7 +54,9 @@ def _answer(
     outside = [value for value in asked.read.values() if not _within(tolerance, value)]
     if outside:
         nan = any(_is_nan(value) for value in outside)
-        sentence = f"{name} was {wording.value(outside[0])}, not {wanted}, in {len(outside)} of {asked.count} trials."
+        n, seen = len(outside), wording.value(outside[0])
+        share = share_interval(n, len(asked.read), alpha=alpha)
+        sentence = wording.outside(name, seen, wanted, n, asked.count, share.low if share else 0.0, 1 - alpha)
         return CheckState.FAILED, Reason.RETURNED_NAN if nan else Reason.OUT_OF_TOLERANCE, sentence
     if asked.failed:
         sentence = f"{name}: {len(asked.failed)} of {asked.count} trials ended without anything to read."
@@ -65,11 +69,13 @@ def _answer(
         sentence = f"{name} is the control's: the gate refused all {asked.count} trainings."
         return CheckState.PASSED, Reason.GATE_BLOCKED, sentence
     n = len(asked.read)
-    open_share = wording.percent(largest_failure_share(n, alpha=alpha))
-    sentence = (
-        f"{name} was {wanted} in {n} of {asked.count} trials "
-        f"(at {wording.percent(1 - alpha)} confidence, less than {open_share} of runs are otherwise)."
-    )
+    shown = 1 - largest_failure_share(n, alpha=alpha)
+    if check.reliability is not None and shown < check.reliability:
+        takes = trials_for_reliability(check.reliability, alpha=alpha)
+        share = wording.percent(check.reliability)
+        sentence = f"{name} was {wanted} in {n} of {asked.count} trials; to show it for {share} of runs takes {takes}."
+        return CheckState.UNKNOWN, Reason.TOO_FEW_TRIALS, sentence
+    sentence = wording.within(name, wanted, n, asked.count, shown, 1 - alpha)
     return CheckState.PASSED, Reason.WITHIN_TOLERANCE, sentence
 
 

@@ -103,9 +103,22 @@ def _void_doubts(evidence: Evidence) -> Iterator[Doubt]:
 
 
 def _count_doubts(plan: Plan, evidence: Evidence) -> Iterator[Doubt]:
-    """Fewer trials than planned: what is missing may be what went wrong."""
+    """Fewer trials than the analysis needs: what is missing may be what went wrong."""
+    needed = plan.experiment.analysis.needed
     for arm in (Arm.CONTROL, Arm.TREATMENT):
-        missing = len(plan.seeds) - sum({trial.seed: trial.stands_for for trial in evidence.arm(arm)}.values())
+        missing = needed - _there(evidence, arm)
         if missing > 0 or not plan.seeds:
-            text = f"{missing} of {count(len(plan.seeds), arm.value + ' trial')} are missing."
-            yield Doubt(Reason.TOO_FEW_TRIALS, text, False)
+            yield Doubt(
+                Reason.TOO_FEW_TRIALS, f"{missing} of {count(needed, arm.value + ' trial')} are missing.", False
+            )
+
+
+def enough(plan: Plan, evidence: Evidence) -> bool:
+    """Whether both arms have the trials that the analysis needs before anything may count as held."""
+    needed = plan.experiment.analysis.needed
+    return all(_there(evidence, arm) >= needed for arm in (Arm.CONTROL, Arm.TREATMENT))
+
+
+def _there(evidence: Evidence, arm: Arm) -> int:
+    """Trials of an arm; a refused data version speaks for all seeds."""
+    return sum({trial.seed: trial.stands_for for trial in evidence.arm(arm)}.values())

@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Fingerprint, Handle, Receipt
 from chaos_tasks.model.plan import Plan, Recorder
-from chaos_tasks.model.trial import Arm, Observation, Trial
+from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial
 from chaos_tasks.model.verdict import Outcome, Verdict
 
 
@@ -90,6 +90,7 @@ class TrialEnd(Value):
     type: Literal["trial_end"] = "trial_end"
     trial: Trial
     observations: tuple[Observation, ...]
+    pairs: tuple[PairObservation, ...] = Field((), description="Of a treatment trial against its control.")
 
 
 class Recovery(Value):

@@ -6,6 +6,8 @@ wrong, is everything all right?, JAMA 249 (1983), the rule of three, here in its
 
 from __future__ import annotations
 
+import math
+
 from chaos_tasks.stats.interval import Interval
 
 EXACT = "clopper-pearson"
@@ -32,6 +34,13 @@ def largest_failure_share(n: int, *, alpha: float) -> float:
     if n < 0 or not 0 < alpha < 1:
         raise ValueError(f"n must not be negative and alpha must lie within (0, 1), not {n} and {alpha}")
     return float(1 - alpha ** (1 / n)) if n else 1.0
+
+
+def trials_for_reliability(share: float, *, alpha: float) -> int:
+    """Trials without a failure that show, at confidence 1 - alpha, that at least ``share`` (0..1) of runs succeed."""
+    if not 0 < share < 1 or not 0 < alpha < 1:
+        raise ValueError(f"share and alpha must lie within (0, 1), not {share} and {alpha}")
+    return math.ceil(math.log(alpha) / math.log(share) - 1e-9)
 
 
 def _beta(quantile: float, a: int, b: int) -> float:

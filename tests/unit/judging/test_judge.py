@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from chaos_tasks.judging.facts import RunFacts, Stop
 from chaos_tasks.judging.judge import is_decided, judge
 from chaos_tasks.model.experiment import (
+    Analysis,
     Check,
+    Design,
     Exactly,
     KnownFinding,
     NonInferiority,
@@ -228,7 +230,7 @@ def test_a_person_who_stops_it_aborts_it() -> None:
 
 def test_missing_trials_rule_out_held_but_not_a_failure() -> None:
     exact = plan([DONE])
-    trials, observations = paired([True] * 4, [True] * 3, check="done")
+    trials, observations = paired([True] * 4, [True], check="done")
     assert verdict_of((trials, observations), exact).outcome is Outcome.INCONCLUSIVE
     trials, observations = paired([True] * 4, [False], check="done")
     assert verdict_of((trials, observations), exact).outcome is Outcome.DEVIATED
@@ -272,10 +274,43 @@ def test_the_same_evidence_gives_the_same_verdict() -> None:
     assert verdict_of(paired(GOOD, BAD)) == verdict_of(paired(GOOD, BAD))
 
 
-def test_early_stopping_looks_at_single_failures_never_at_intervals() -> None:
-    assert not is_decided(plan(), *paired(GOOD[:3], BAD[:3]), facts())
+def test_trials_stop_at_a_failure_and_once_the_needed_pairs_are_there() -> None:
     assert is_decided(plan([DONE]), *paired([True], [False], check="done"), facts())
     assert not is_decided(plan([DONE]), *paired([True], [True], check="done"), facts())
+    assert is_decided(plan([DONE]), *paired([True] * 2, [True] * 2, check="done"), facts())
+
+
+def test_trials_stop_as_soon_as_the_evidence_decides_and_not_before() -> None:
+    assert not is_decided(plan(), *paired(GOOD[:1], BAD[:1]), facts())
+    assert is_decided(plan(), *paired(GOOD[:4], BAD[:4]), facts())
+    assert not is_decided(plan(), *paired(GOOD[:2], SAME[:2]), facts())
+
+
+def test_a_fixed_design_looks_at_its_margin_at_the_end_only() -> None:
+    analysis = Analysis(seeds=4, design=Design.FIXED)
+    assert not is_decided(plan(analysis=analysis), *paired(GOOD[:3], BAD[:3]), facts())
+
+
+def test_a_crash_leaves_no_margin_to_wait_for() -> None:
+    trials, observations = paired(GOOD[:2], SAME[:2])
+    trials[-1] = trials[-1].model_copy(update={"status": TrialStatus.FAILED})
+    observations = [one for one in observations if one.trial_id != trials[-1].id]
+    assert is_decided(plan(), trials, observations, facts())
+
+
+def test_a_yes_or_no_check_waits_for_the_reliability_that_it_is_to_show() -> None:
+    asked = DONE.model_copy(update={"reliability": 0.5})
+    eight = Analysis(seeds=8)
+    few, enough = paired([True] * 4, [True] * 4, check="done"), paired([True] * 5, [True] * 5, check="done")
+    assert not is_decided(plan([asked], analysis=eight), *few, facts())
+    assert verdict_of(few, plan([asked], analysis=eight)).outcome is Outcome.INCONCLUSIVE
+    assert is_decided(plan([asked], analysis=eight), *enough, facts())
+    assert verdict_of(enough, plan([asked], analysis=eight)).outcome is Outcome.HELD
+
+
+def test_what_was_not_run_is_counted_as_saved() -> None:
+    verdict = verdict_of(paired(GOOD[:3], BAD[:3]), plan(seeds=8))
+    assert (verdict.trials, verdict.trials_saved, verdict.trials_reused) == (6, 10, 0)
 
 
 VALUES = st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=5))
