@@ -1,0 +1,232 @@
+"""The search: which strata harm at all, where the gate stops refusing, and the smallest harm that still passes.
+
+Harm and refusal are taken to grow with intensity (the data faults change a superset of the rows at a larger one).  So
+each family is asked first at its largest intensity that is possible; only where that harms is the gate's border found,
+by bisection, and below it the smallest harm.  What is reported as an escape was itself shown to pass and to harm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from chaos_tasks.gates.harming import HarmRule
+from chaos_tasks.gates.mutants import draw_intensity, strata
+from chaos_tasks.gates.values import Escape, Family, HarmState, Mutant, Passing, Tried
+from chaos_tasks.gates.workbench import Bench, Worsening
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RATIO = 1.6
+"""Bisection ends when the two ends are within this factor: a border is known to about a quarter either way."""
+
+Purpose = Literal["screen", "search", "sample"]
+
+
+class BudgetSpentError(Exception):
+    """No training may be started any more; what is known so far stands."""
+
+
+@dataclass
+class Search:
+    """Tries mutants on a bench, remembers what became of each, and never asks twice."""
+
+    bench: Bench
+    rule: HarmRule
+    rng: np.random.Generator
+    budget: int  # trainings, controls among them
+    tell: Callable[[Tried], None] = lambda tried: None
+    tried: dict[str, Tried] = field(default_factory=dict)
+    pairs: dict[str, list[Worsening]] = field(default_factory=dict)
+    unsearched: int = 0
+
+    def screen(self, found: Sequence[Family]) -> list[Family]:
+        """One family of each stratum, drawn at random, at its largest possible intensity: those that harm."""
+        harmful = []
+        todo = list(strata(found).values())
+        for index in self.rng.permutation(len(todo)):
+            members = todo[index]
+            family = members[int(self.rng.integers(len(members)))]
+            try:
+                if self._largest_possible(family) is not None:
+                    harmful.append(family)
+            except BudgetSpentError:
+                self.unsearched += 1
+        return harmful
+
+    def smallest(self, family: Family) -> Escape | None:
+        """The smallest mutant of a harmful family that passes and is shown to harm; None where none is."""
+        seed = self._seed_of(family)
+        highest = self._border(family, seed)
+        if highest is None:
+            return None
+        if self._harm(highest, "search").harm is not HarmState.HARMFUL:
+            return None
+        harmful, not_shown = highest.intensity, 0.0
+        while (intensity := next_between(family, not_shown, harmful)) is not None:
+            one = self._ask(Mutant(family=family, intensity=intensity, seed=seed), "search")
+            if one.passing is Passing.PASSED and self._harm(one.mutant, "search").harm is HarmState.HARMFUL:
+                harmful = intensity
+            else:
+                not_shown = intensity
+        return self._escape(Mutant(family=family, intensity=harmful, seed=seed), not_shown)
+
+    def sample(self, harmful: Sequence[Family], everything: Sequence[Family], count: int) -> list[Tried]:
+        """Mutants at random: stratum among the harmful ones, family in it, intensity and seed; ends with the budget."""
+        members = strata(everything)
+        names = sorted({family.stratum for family in harmful})
+        found: list[Tried] = []
+        for _ in range(count if names else 0):
+            chosen = members[names[int(self.rng.integers(len(names)))]]
+            family = chosen[int(self.rng.integers(len(chosen)))]
+            mutant = Mutant(family=family, intensity=draw_intensity(family, self.rng), seed=self._new_seed())
+            try:
+                self._ask(mutant, "sample")
+                found.append(self._harm(mutant, "sample"))
+            except BudgetSpentError:
+                break
+        return found
+
+    # --- one family -----------------------------------------------------------------------------------------------
+
+    def _largest_possible(self, family: Family) -> Mutant | None:
+        """The mutant at the largest intensity that a training is possible on, if it harms."""
+        mutant = Mutant(family=family, intensity=family.top, seed=self._new_seed())
+        top = self._ask(mutant, "screen")
+        if top.passing is Passing.EQUIVALENT:
+            return None
+        if top.passing is Passing.INVALID:
+            possible = self._border(family, mutant.seed)
+            if possible is None:
+                return None
+            mutant = possible
+        state = self._harm(mutant, "screen").harm
+        if state is HarmState.CRASHED:
+            lower = self._border(family, mutant.seed)
+            state = self._harm(lower, "screen").harm if lower is not None else state
+        return mutant if state is HarmState.HARMFUL else None
+
+    def _border(self, family: Family, seed: int) -> Mutant | None:
+        """The mutant at the largest intensity that passes the gate, to within RATIO; None when none was found."""
+        known = [one for one in self._of(family, seed) if one.passing is Passing.PASSED]
+        stopped = [one for one in self._of(family, seed) if one.passing in (Passing.REFUSED, Passing.INVALID)]
+        passes = max((one.mutant.intensity for one in known), default=0.0)
+        if passes == family.top:
+            return Mutant(family=family, intensity=passes, seed=seed)
+        refused = min((one.mutant.intensity for one in stopped), default=math.inf)
+        if refused == math.inf:
+            top = self._ask(Mutant(family=family, intensity=family.top, seed=seed), "search")
+            if top.passing in (Passing.PASSED, Passing.EQUIVALENT):
+                return top.mutant
+            refused = family.top
+        while (intensity := next_between(family, passes, refused)) is not None:
+            one = self._ask(Mutant(family=family, intensity=intensity, seed=seed), "search")
+            if one.passing in (Passing.PASSED, Passing.EQUIVALENT):
+                passes = intensity
+            else:
+                refused = intensity
+        return Mutant(family=family, intensity=passes, seed=seed) if passes else None
+
+    def _escape(self, mutant: Mutant, not_shown: float) -> Escape:
+        same = self._of(mutant.family, mutant.seed)
+        passed = [one.mutant.intensity for one in same if one.passing is Passing.PASSED]
+        refused = [one.mutant.intensity for one in same if one.passing is Passing.REFUSED]
+        measured = self.tried[key(mutant)].measured
+        worst = max(measured, key=lambda one: one.worsening / one.margin, default=None)
+        return Escape(
+            mutant=mutant,
+            worsening=worst.worsening if worst else math.nan,
+            harm=worst.harm if worst else self.rule.harms[0].name,
+            not_shown_below=not_shown,
+            passes_up_to=max(passed),
+            refused_from=min(refused, default=None),
+        )
+
+    def _of(self, family: Family, seed: int) -> list[Tried]:
+        return [one for one in self.tried.values() if one.mutant.family == family and one.mutant.seed == seed]
+
+    def _seed_of(self, family: Family) -> int:
+        """The seed with which a family was screened, so that its mutants are nested in those already known."""
+        known = (
+            one.mutant.seed for one in self.tried.values() if one.mutant.family == family and one.purpose == "screen"
+        )
+        return next(known, 0) or self._new_seed()
+
+    def _new_seed(self) -> int:
+        return int(self.rng.integers(1, 2**31))
+
+    # --- one mutant -----------------------------------------------------------------------------------------------
+
+    def _ask(self, mutant: Mutant, purpose: Purpose) -> Tried:
+        """What the gate says."""
+        if key(mutant) not in self.tried:
+            passage = self.bench.passage(mutant)
+            harmless = passage.passing is Passing.EQUIVALENT
+            self._note(
+                Tried(
+                    mutant=mutant,
+                    passing=passage.passing,
+                    stopped_by=passage.stopped_by,
+                    harm=HarmState.HARMLESS if harmless else HarmState.UNASKED,
+                    purpose=purpose,
+                )
+            )
+        return self.tried[key(mutant)]
+
+    def _harm(self, mutant: Mutant, purpose: Purpose) -> Tried:
+        """Pairs until decided; raises BudgetSpentError when not even the first can be had."""
+        known = self._ask(mutant, purpose)
+        if known.passing in (Passing.INVALID, Passing.EQUIVALENT) or known.harm is not HarmState.UNASKED:
+            return known
+        seen = self.pairs.setdefault(key(mutant), [])
+        state, screened = HarmState.UNKNOWN, False
+        while state is HarmState.UNKNOWN and len(seen) < self.rule.cap:
+            if self.bench.cost().trainings >= self.budget:
+                if not seen:
+                    raise BudgetSpentError
+                break
+            pair = self.bench.pair(mutant, len(seen))
+            if pair is None:
+                state = HarmState.CRASHED
+                break
+            seen.append(pair)
+            state, screened = self.rule.judge(seen)
+        self._note(
+            known.model_copy(
+                update={
+                    "harm": state,
+                    "screened": screened,
+                    "pairs": len(seen),
+                    "measured": self.rule.measured(seen) if seen else (),
+                }
+            )
+        )
+        return self.tried[key(mutant)]
+
+    def _note(self, tried: Tried) -> None:
+        self.tried[key(tried.mutant)] = tried
+        self.tell(tried)
+
+
+def key(mutant: Mutant) -> str:
+    """A mutant's name among others: its parameters are a mapping, which cannot be hashed."""
+    return mutant.content_sha256
+
+
+def next_between(family: Family, low: float, high: float) -> float | None:
+    """Which intensity to ask next to narrow a bracket; None when it is narrow enough.
+
+    ``low``: the largest of one side, 0 where nothing is known of it; ``high``: the smallest of the other side.  The
+    steps are geometric, never below the family's floor.
+    """
+    if not family.graded or not math.isfinite(high) or high <= family.floor:
+        return None
+    if family.whole:
+        bottom = max(low, family.floor - 1)
+        return float((bottom + high) // 2) if high - bottom > 1 else None
+    if low == 0:
+        return family.floor if high / family.floor <= RATIO else math.sqrt(family.floor * high)
+    return math.sqrt(low * high) if high / low > RATIO else None
