@@ -15,7 +15,7 @@ def faded(age_s: float, half_life_s: float) -> float:
     """
     if not half_life_s > 0 or math.isnan(age_s):
         raise ValueError(f"age {age_s} s with half-life {half_life_s} s")
-    return 2.0 ** -(max(0.0, age_s) / half_life_s)
+    return math.exp2(-max(0.0, age_s) / half_life_s)
 
 
 def effective_n(weights: Sequence[float]) -> float:
@@ -35,12 +35,9 @@ def wilson(share: float, n: float, *, level: float) -> tuple[float, float]:
     if not 0 <= share <= 1 or not n >= 0 or not 0 < level < 1:
         raise ValueError(f"share {share} of {n} at level {level}")
     z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    if n == 0:
-        return 0.0, 1.0
-    centre = share + z2 / (2 * n)
-    reach = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
-    scale = 1 + z2 / n
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+    reach = math.sqrt(z2 * (z2 + 4 * n * share * (1 - share)))
+    middle, scale = z2 + 2 * n * share, 2 * (z2 + n)
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from functools import lru_cache
 
 from pydantic import Field
 
+from chaos_tasks.model.adjustment import NightsState
 from chaos_tasks.model.base import Value
 
 Decisions = tuple[bool, ...]
@@ -41,13 +42,6 @@ class LondState(Value):
     """How far e-LOND is: hypotheses asked and rejected."""
 
     asked: int = Field(0, ge=0)
-    rejected: int = Field(0, ge=0)
-
-
-class NightsState(Value):
-    """How far the procedure over nights is."""
-
-    nights: int = Field(0, ge=0)
     rejected: int = Field(0, ge=0)
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaos_tasks.model.adjustment import NightsState
 from chaos_tasks.stats.multiplicity import (
     CARRIED,
     LARGEST_LOG_E,
     LondState,
     LordState,
-    NightsState,
     bh,
     closed_e_bh,
     e_bh,
