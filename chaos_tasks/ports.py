@@ -149,7 +149,7 @@ class TrialRunner(Protocol):
 class TrialStore(Protocol):
     """Folders of trials and prepared data versions."""
 
-    def trial_dir(self, run_id: str, arm: Arm, seed: int) -> Path:
+    def trial_dir(self, run_id: str, arm: Arm, seed: int, rung: str = "") -> Path:
         """Folder of one trial; created."""
 
     def prepared_dir(self, key: str, build: Callable[[Path], None]) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.plan import Plan, Recorder
-from chaos_tasks.model.spec import Companion, FiringSpec, TrialSpec
+from chaos_tasks.model.spec import Companion, FiringSpec, ForkSpec, TrialSpec
 from chaos_tasks.model.target import Ec2InstanceResource, RedisStreamResource, S3Resource
 from chaos_tasks.model.trial import Arm, Launch, SignalEvent, Trial, TrialStatus
 from chaos_tasks.planning import stream_prefix
@@ -45,9 +45,9 @@ class Prepared(Value):
         return (self.ended_at - self.started_at).total_seconds()
 
 
-def trial_id(plan: Plan, arm: Arm, seed: int) -> str:
-    """Id of a trial: the same for every try."""
-    return f"{plan.run_id}/{arm.value}/{seed}"
+def trial_id(plan: Plan, arm: Arm, seed: int, rung: str = "") -> str:
+    """Id of a trial: the same for every try; one of a cheap rung names it."""
+    return f"{plan.run_id}/{arm.value}/{seed}" + (f"/{rung}" if rung else "")
 
 
 def trial_spec(
@@ -58,22 +58,27 @@ def trial_spec(
     workspaces: Workspaces,
     recorder: Recorder,
     firings: Sequence[FiringSpec],
+    *,
+    rung: str = "",
+    fork: ForkSpec | None = None,
 ) -> TrialSpec:
-    """All that the supervisor needs to run one trial."""
+    """All that the supervisor needs to run one trial; ``fork``: the checkpoint that it goes on from."""
     from chaos_tasks.workloads.command import render, render_environment
     from chaos_tasks.workloads.environment import interpreter_first
 
     target = plan.target
-    folder = workspaces.trial_dir(plan.run_id, arm, seed)
-    values = _values(plan, arm, seed, prepared, folder, workspaces.python)
+    folder = workspaces.trial_dir(plan.run_id, arm, seed, rung)
+    forked = plan.experiment.analysis.fork
+    kept = forked.at_step if forked and arm is Arm.CONTROL and not rung else None
+    values = _values(plan, arm, seed, rung, prepared, folder, workspaces.python)
     reads = target.reads
     return TrialSpec(
-        trial_id=trial_id(plan, arm, seed),
+        trial_id=trial_id(plan, arm, seed, rung),
         run_id=plan.run_id,
         experiment=plan.experiment.name,
         arm=arm,
         seed=seed,
-        command=render(target, values),
+        command=(*render(target, values), *_more_arguments(plan, rung, fork)),
         cwd=prepared.repo,
         environment={
             "PATH": interpreter_first(workspaces.python, os.environ.get("PATH", "")),
@@ -89,16 +94,33 @@ def trial_spec(
         signals=target.signals,
         timeout_s=target.workload.timeout.total_seconds(),
         restarts=target.workload.restarts,
-        companions=_relays(plan, arm, seed),
+        companions=_relays(plan, arm, seed, rung),
         pid_file=_pid_file(plan),
         firings=tuple(firings),
         lease_s=plan.experiment.guards.lease.total_seconds(),
+        keep_checkpoint_at=kept,
+        keep_in=str(folder / "kept") if kept is not None else "",
+        fork=fork,
+        rung=rung,
         plan_sha256=plan.content_sha256,
         recorder=recorder,
     )
 
 
-def _values(plan: Plan, arm: Arm, seed: int, prepared: Prepared, folder: Path, python: str) -> Mapping[str, str]:
+def _more_arguments(plan: Plan, rung: str, fork: ForkSpec | None) -> tuple[str, ...]:
+    """What a cheap rung adds to the command line, and a fork whose data are not those of its control."""
+    from chaos_tasks.workloads.command import render_line
+
+    workload = plan.target.workload
+    changed = any(place.type == "dvc" for place in plan.places.values())
+    added = [(f"workload.rungs.{rung}", workload.rungs.get(rung, ""))] if rung else []
+    added += [("workload.fork_changed", workload.fork_changed)] if fork is not None and changed else []
+    return tuple(word for what, line in added if line for word in render_line(line, {}, what=what))
+
+
+def _values(
+    plan: Plan, arm: Arm, seed: int, rung: str, prepared: Prepared, folder: Path, python: str
+) -> Mapping[str, str]:
     from chaos_tasks.workloads.command import resource_values
 
     out, checkpoints = folder / "out", folder / "checkpoints"
@@ -117,24 +139,24 @@ def _values(plan: Plan, arm: Arm, seed: int, prepared: Prepared, folder: Path, p
     values.update(resource_values(plan.target))
     for name, resource in plan.target.resources.items():
         if isinstance(resource, RedisStreamResource):
-            before, after = _stream_keys(plan, name, arm, seed)
+            before, after = _stream_keys(plan, name, arm, seed, rung)
             values.update({f"{name}.produce_key": before, f"{name}.consume_key": after})
     return values
 
 
-def _stream_keys(plan: Plan, resource: str, arm: Arm, seed: int) -> tuple[str, str]:
+def _stream_keys(plan: Plan, resource: str, arm: Arm, seed: int, rung: str) -> tuple[str, str]:
     """Where a trial's producer writes and where its consumer reads; the relay stands between, in both arms."""
     stream = plan.target.resources[resource]
     assert isinstance(stream, RedisStreamResource)  # noqa: S101  (narrowing; callers checked)
-    base = f"{stream_prefix(stream.key, plan.run_id)}:{arm.value}-{seed}"
+    base = f"{stream_prefix(stream.key, plan.run_id)}:{arm.value}-{seed}" + (f"-{rung}" if rung else "")
     return f"{base}:in", f"{base}:out"
 
 
-def _relays(plan: Plan, arm: Arm, seed: int) -> tuple[Companion, ...]:
+def _relays(plan: Plan, arm: Arm, seed: int, rung: str) -> tuple[Companion, ...]:
     relays = []
     for name, resource in plan.target.resources.items():
         if isinstance(resource, RedisStreamResource):
-            before, after = _stream_keys(plan, name, arm, seed)
+            before, after = _stream_keys(plan, name, arm, seed, rung)
             control = stream_prefix(resource.key, plan.run_id)
             command = (sys.executable, "-m", "chaos_tasks.targets.relay", "--url", resource.url)
             keys = ("--from", before, "--to", after, "--control", control)

@@ -60,9 +60,9 @@ class Workspaces:
             )
         return self._built(folder, lambda: self._set_up(plan, repo, folder, clock))
 
-    def trial_dir(self, run_id: str, arm: Arm, seed: int) -> Path:
+    def trial_dir(self, run_id: str, arm: Arm, seed: int, rung: str = "") -> Path:
         """Folder of one trial; created."""
-        folder = self.home / "runs" / run_id / "trials" / f"{arm.value}-{seed}"
+        folder = self.home / "runs" / run_id / "trials" / (f"{arm.value}-{seed}" + (f"-{rung}" if rung else ""))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

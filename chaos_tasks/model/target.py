@@ -43,6 +43,11 @@ class _Workload(Value):
         description="Cheaper forms of the workload by name: arguments added to its command line, e.g. "
         "{half: '--epochs 1'}; experiments name them in analysis.ladder.",
     )
+    fork_changed: str = Field(
+        "",
+        description="Arguments added to a forked trial whose data are not those of its control: the workload must go on "
+        "from the checkpoint all the same, as it would when new data arrive in mid-training. Leave out where it cannot.",
+    )
 
 
 class CommandWorkload(_Workload):

@@ -65,6 +65,7 @@ class Launch(Value):
 class KeptCheckpoint(Value):
     """Checkpoints of a trial set aside for forks: what its folder held once the one of ``step`` was saved."""
 
+    at_step: int = Field(description="The latest checkpoint at or before this step was asked for.")
     step: int
     folder: str
     files: Mapping[str, str] = Field(description="SHA-256 by path below the folder.")

@@ -34,11 +34,16 @@ class DurationSeconds:
     oracle: ClassVar[bool] = False
 
     def measure(self, trial: Trial, params: ProbeParams) -> Measurement:
-        """Read it in seconds; raises ProbeError unless the trial completed."""
+        """Read it in seconds; raises ProbeError unless the trial completed, and did all of its work."""
         if trial.status is not TrialStatus.COMPLETED:
             raise ProbeError(
                 f"trial {trial.id} did not complete ({trial.status.value}), so it has no duration to compare",
                 remedy="a check of `workload.completed` answers whether it should have",
+            )
+        if trial.forked_from:
+            raise ProbeError(
+                f"trial {trial.id} was forked, so it did a part of the work only",
+                remedy="leave out `analysis.fork` to compare durations",
             )
         return Measurement(value=trial.wall_s, unit="s")
 
@@ -96,6 +101,8 @@ class Resumed:
         start = trial.launches[0].first_step if trial.launches else None
         if start is None:  # ended before any progress, so there was nothing to go on from
             return Measurement(value=False)
+        if trial.fork is not None:  # its own start was a checkpoint already: to start there again is no loss
+            start = min(start, trial.fork.step) - 1
         return Measurement(value=any((launch.first_step or 0) > start for launch in later))
 
 

@@ -16,6 +16,7 @@ from chaos_tasks.ports import LedgerReader
 from chaos_tasks.safety import lever
 
 SWEEPER = "sweeper"
+COMPARES_DURATIONS = frozenset({"workload.duration_s"})
 MIN_FREE_BYTES = 200 * 2**20
 
 
@@ -42,6 +43,8 @@ def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
         _reversibility(step, target, rules)
         _moment(step, target, rules)
         _place(step, target)
+    _fork(experiment, target)
+    _ladder(experiment, target)
 
 
 def check_world(plan: Plan, rules: Rules, ledger: LedgerReader) -> None:
@@ -116,6 +119,47 @@ def _place(step: Step, target: Target) -> None:
         raise GuardTripped(
             f"step {step.name}: target {target.name} has no place called {step.target!r}",
             remedy=f"choose one of {', '.join(sorted(names))}",
+        )
+
+
+def _fork(experiment: Experiment, target: Target) -> None:
+    """A treatment may only go on from its control's checkpoint where that can be kept, seen and resumed."""
+    if experiment.analysis.fork is None:
+        return
+    workload = target.workload
+    if not isinstance(workload, CommandWorkload) or "{checkpoints}" not in workload.run:
+        raise GuardTripped(
+            f"analysis.fork: the workload of target {target.name} is not told where its checkpoints are",
+            remedy="use {checkpoints} in `workload.run`, or leave out `analysis.fork`",
+        )
+    for field, told in (("checkpoints", target.reads.checkpoints), ("progress", target.reads.progress)):
+        if not told:
+            raise GuardTripped(
+                f"analysis.fork: target {target.name} declares no reads.{field}",
+                remedy=f"declare `reads.{field}` in the target file, or leave out `analysis.fork`",
+            )
+    changed = [step for step in experiment.method if step.target == "data"]
+    if changed and not workload.fork_changed:
+        raise GuardTripped(
+            f"step {changed[0].name} changes the data, and the workload of target {target.name} does not say that it "
+            "goes on from a checkpoint of other data",
+            remedy="declare `workload.fork_changed` if data may arrive in mid-training, or leave out `analysis.fork`",
+        )
+    timed = [check.name for check in experiment.steady_state if check.probe in COMPARES_DURATIONS]
+    if timed:
+        raise GuardTripped(
+            f"analysis.fork: check {timed[0]} compares durations, and a forked trial is shorter than its control",
+            remedy=f"leave out the check {timed[0]}, or `analysis.fork`",
+        )
+
+
+def _ladder(experiment: Experiment, target: Target) -> None:
+    unknown = [rung for rung in experiment.analysis.ladder if rung not in target.workload.rungs]
+    if unknown:
+        known = ", ".join(sorted(target.workload.rungs)) or "none"
+        raise GuardTripped(
+            f"analysis.ladder: target {target.name} has no rung called {unknown[0]!r} (it has: {known})",
+            remedy="declare it in `workload.rungs` of the target file, or choose one that is there",
         )
 
 

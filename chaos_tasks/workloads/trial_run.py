@@ -18,10 +18,12 @@ from chaos_tasks.model.trial import Arm, Launch, Trial, TrialStatus
 from chaos_tasks.ports import Clients, Clock, Ledger
 from chaos_tasks.renewing import renew_faults
 from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
+from chaos_tasks.workloads import forked
 from chaos_tasks.workloads.fencing import end_trial
 from chaos_tasks.workloads.firing import FiringDesk
 from chaos_tasks.workloads.harvest import digests, noticed, read_metrics
 from chaos_tasks.workloads.journal import Began, Journal, past_launches
+from chaos_tasks.workloads.keeping import CheckpointKeeper
 from chaos_tasks.workloads.launching import RunningLaunch, write_atomically
 from chaos_tasks.workloads.lease import LeaseKeeper
 from chaos_tasks.workloads.progress import highest_step, lost_steps
@@ -63,6 +65,7 @@ class TrialRun:
         self._out = Path(spec.out)
         self._journal = Journal(self._out)
         self._desk = FiringDesk(spec, world.ledger, self._context, world.find_fault)
+        self._keeper = CheckpointKeeper.of(spec)
         self._launches: list[Launch] = []
         self._reached: list[tuple[int | None, int | None]] = []  # first and highest step of each launch
         self._companions: list[subprocess.Popen[bytes]] = []
@@ -82,8 +85,8 @@ class TrialRun:
             undo.callback(self._unregister)
             self._start_companions()
             self._desk.take_up()
-            ending = self._launch_until_done(lease)
-        return self._tell(ending)
+            ending = self._lay_out_fork() or self._launch_until_done(lease)
+        return self._tell(self._checked_fork(ending))
 
     # --- before -------------------------------------------------------------------------------------------------
 
@@ -104,6 +107,13 @@ class TrialRun:
         me = ProcessIdentity.of(os.getpid())
         if me is not None:
             self._journal.append(Began(at=self._clock.now(), trial_id=self._spec.trial_id, supervisor=me))
+
+    def _lay_out_fork(self) -> _Ending | None:
+        """Once, before the first launch: a later one goes on from the trial's own checkpoints."""
+        if self._spec.fork is None or self._launches:
+            return None
+        why = forked.lay_out(self._spec.fork, Path(self._spec.checkpoints))
+        return _Ending(TrialStatus.VOID, error=why) if why else None
 
     def _start_companions(self) -> None:
         for companion in self._spec.companions:
@@ -145,6 +155,7 @@ class TrialRun:
     def _watch(self, launch: RunningLaunch, lease: LeaseKeeper) -> _Ending:
         while True:
             code = launch.look()
+            self._keep(launch, ended=code is not None)
             if code is not None:
                 return _ended(code)
             interrupted = self._interruption(lease)
@@ -152,6 +163,17 @@ class TrialRun:
                 return interrupted
             self._desk.tick(self._sight(launch), launch.place, now=self._clock.monotonic())
             self._clock.sleep(POLL_S)
+
+    def _keep(self, launch: RunningLaunch, *, ended: bool) -> None:
+        if self._keeper is None:
+            return
+        progressed = launch.watch.steps.first is not None
+        try:
+            self._keeper.look(now=self._clock.monotonic(), progressed=progressed, ended=ended)
+        except (
+            OSError
+        ):  # a full disk, say: the trial itself counts all the same, and its forks will say what is missing
+            self._keeper.done = True
 
     def _sight(self, launch: RunningLaunch) -> Sight:
         return Sight(
@@ -199,7 +221,15 @@ class TrialRun:
                 process.wait(1.0)
             end_session(process)
 
+    def _checked_fork(self, ending: _Ending) -> _Ending:
+        """A trial that did not go on from its checkpoint is no fork, so it says nothing."""
+        if self._spec.fork is None or ending.status in (TrialStatus.VOID, TrialStatus.ABORTED):
+            return ending
+        why = forked.doubt(self._spec.fork, self._launches)
+        return _Ending(TrialStatus.VOID, error=why) if why else ending
+
     def _tell(self, ending: _Ending) -> Trial:
+        fork = self._spec.fork
         metrics, slices, trouble = self._metrics(ending)
         ended_at = self._clock.now()
         return Trial(
@@ -220,6 +250,11 @@ class TrialRun:
             out=self._spec.out,
             files=digests(self._spec),
             error="; ".join(text for text in (ending.error, trouble) if text),
+            forked_from=fork.trial_id if fork else "",
+            fork=forked.point_of(fork) if fork else None,
+            steps_saved=fork.kept.step if fork and ending.status is not TrialStatus.VOID else 0,
+            kept=self._keeper.kept() if self._keeper else None,
+            rung=self._spec.rung,
         )
 
     def _metrics(self, ending: _Ending) -> tuple[dict[str, float], dict[str, dict[str, float]], str]:

@@ -85,6 +85,8 @@ class Training:
         """All ranks must ask together, as each adds its own randomness."""
         return {
             "identity": self.identity,
+            "plan": asdict(self.plan),
+            "rows": len(self.inputs[2]),
             "step": self.step,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -102,12 +104,19 @@ class Training:
             torch.cuda.set_rng_state(state["random_cuda"])
 
 
-def resume(training: Training, folder: Path, progress: Progress) -> None:
+def is_of(training: Training, state: checkpoints.State, changed: bool) -> bool:
+    """Whether a checkpoint is of this run; `changed`: the values in its table may be others, their number may not."""
+    if changed:
+        return bool(state["plan"] == asdict(training.plan) and state["rows"] == len(training.inputs[2]))
+    return bool(state["identity"] == training.identity)
+
+
+def resume(training: Training, folder: Path, progress: Progress, changed: bool = False) -> None:
     """Goes on from the latest checkpoint, if there is one and it is of this run."""
     if not (paths := checkpoints.found(folder)):
         return
     state = checkpoints.load(paths[-1])
-    if state["identity"] != training.identity:
+    if not is_of(training, state, changed):
         return
     training.restore(state)
     if training.ranks.rank == 0:

@@ -11,7 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import batches
+import checkpoints
 import evaluate
+import pyarrow as pa
 import serving
 import torch
 import training
@@ -31,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--save-every", type=int, default=20, help="steps between checkpoints")
+    parser.add_argument("--resume-changed", action="store_true", help="also from a checkpoint of other values")
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--restarts", type=int, default=0, help="of the group, when a rank dies")
     parser.add_argument("--rank-timeout", type=float, default=30.0, help="seconds to wait for another rank")
@@ -47,6 +50,14 @@ def device(wanted: str) -> str:
     return found
 
 
+def encoding_for(args: argparse.Namespace, table: pa.Table) -> batches.Encoding:
+    """What is learnt from the table; values that change in mid-training are encoded as the training began."""
+    if args.resume_changed and (paths := checkpoints.found(args.checkpoints)):
+        began: batches.Encoding = checkpoints.load(paths[-1])["encoding"]
+        return began
+    return batches.learn(table)
+
+
 def run(args: argparse.Namespace, progress: Progress, ranks: Ranks) -> None:
     """The whole trial; rank 0 alone evaluates."""
     parent = os.getppid()
@@ -56,11 +67,11 @@ def run(args: argparse.Namespace, progress: Progress, ranks: Ranks) -> None:
             raise SystemExit("the launcher is gone")
 
     table = batches.read(args.prepared / "train.parquet", args.rows)
-    encoding = batches.learn(table)
+    encoding = encoding_for(args, table)
     where = device(args.device)
     plan = training.Plan(args.seed, args.epochs, args.batch, args.rate, args.save_every, where)
     train = training.Training(plan, batches.encode(table, encoding), encoding, ranks)
-    training.resume(train, args.checkpoints, progress)
+    training.resume(train, args.checkpoints, progress, args.resume_changed)
     if ranks.rank == 0:
         progress.write("start", step=train.step, steps=train.steps, loss=None, pid=os.getpid(), device=where)
     training.run(train, args.checkpoints, progress, alive)
