@@ -72,8 +72,9 @@ def _answer(
     shown = 1 - largest_failure_share(n, alpha=alpha)
     if check.reliability is not None and shown < check.reliability:
         takes = trials_for_reliability(check.reliability, alpha=alpha)
-        share = wording.percent(check.reliability)
-        sentence = f"{name} was {wanted} in {n} of {asked.count} trials; to show it for {share} of runs takes {takes}."
+        asked_for = wording.percent(check.reliability)
+        seen = f"{name} was {wanted} in {n} of {asked.count} trials"
+        sentence = f"{seen}; to show it for {asked_for} of runs takes {takes}."
         return CheckState.UNKNOWN, Reason.TOO_FEW_TRIALS, sentence
     sentence = wording.within(name, wanted, n, asked.count, shown, 1 - alpha)
     return CheckState.PASSED, Reason.WITHIN_TOLERANCE, sentence
