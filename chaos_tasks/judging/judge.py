@@ -180,7 +180,7 @@ def _sentence(
         case Outcome.DEVIATED:
             failed = _worst_first(check for check in checks if check.state is CheckState.FAILED)
             more = f" {len(failed) - 1} more of {len(checks)} checks failed." if len(failed) > 1 else ""
-            return f"{_joined(failed[0].sentence, _noticed(reaction))}{more}"
+            return f"{wording.with_clause(failed[0].sentence, _noticed(reaction))}{more}"
         case Outcome.INCONCLUSIVE:
             unknown = [check.sentence for check in checks if check.state is CheckState.UNKNOWN]
             return doubted[0].text if doubted else unknown[0]
@@ -190,16 +190,12 @@ def _sentence(
 def _held(checks: Sequence[CheckResult], reaction: Reaction) -> str:
     """The check nearest to its margin speaks for all."""
     nearest = _worst_first(checks)[0]
-    return _joined(nearest.sentence, _noticed(reaction) if reaction.response is not Response.MASKED else "")
+    return wording.with_clause(nearest.sentence, _noticed(reaction) if reaction.response is not Response.MASKED else "")
 
 
 def _worst_first(checks: Iterable[CheckResult]) -> list[CheckResult]:
     """By how much of the margin is used up; checks without a margin last, in the order of the file."""
     return sorted(checks, key=lambda check: -(check.high or 0) / check.margin if check.margin else 1.0)
-
-
-def _joined(sentence: str, clause: str) -> str:
-    return f"{sentence.rstrip('.')} {clause}" if clause else sentence
 
 
 def _noticed(reaction: Reaction) -> str:

@@ -10,12 +10,13 @@ import math
 
 from chaos_tasks.model.base import Json
 from chaos_tasks.model.experiment import Check, Exactly, NonInferiority, Range
-from chaos_tasks.model.verdict import CheckResult, CheckState
+from chaos_tasks.model.verdict import CheckResult, CheckState, Reason
 from chaos_tasks.stats.interval import Interval, Position
 
 SHORT_NAMES = {"auc": "AUC", "mae": "MAE", "mse": "MSE", "rmse": "RMSE", "f1": "F1", "ece": "ECE", "p99": "p99"}
 ABOUT = {"seed": "this pipeline", "row": "this model only", "block": "this stream", "trial": "this pipeline"}
 UNMOVED = "hardly moved"
+_NOT_BY_NUMBERS = frozenset({Reason.RETURNED_NAN, Reason.GATE_BLOCKED})
 NOUNS = {"seed": "paired run", "row": "paired row", "block": "block", "trial": "trial"}
 
 
@@ -170,7 +171,7 @@ def counted(result: CheckResult) -> int:
 
 def _evidence(result: CheckResult) -> str:
     """', log10 e 5.6' of what was shown, of both sides where nothing was."""
-    if result.log_e_fail is None or result.log_e_pass is None:
+    if result.log_e_fail is None or result.log_e_pass is None or result.reason in _NOT_BY_NUMBERS:
         return ""
     if result.state is CheckState.UNKNOWN:
         return f", log10 e pass {log10(result.log_e_pass)}, fail {log10(result.log_e_fail)}"
@@ -182,13 +183,13 @@ def compact_effect(result: CheckResult) -> str:
 
     An end of the interval that the evidence leaves open is infinite.
     """
-    if result.estimate is None or not math.isfinite(result.estimate):
+    if result.estimate is None or not math.isfinite(result.estimate) or result.reason in _NOT_BY_NUMBERS:
         return result.reason.value.replace("_", " ")
     low = result.low if result.low is not None else -math.inf
     high = result.high if result.high is not None else math.inf
     if result.margin is None:
-        ok = round(result.estimate * result.n_treatment)
-        return f"{ok} of {result.n_treatment} as expected [{low:.3g}, {high:.3g}]"
+        n = len(result.seeds) or result.n_treatment  # trials that could be read
+        return f"{round(result.estimate * n)} of {n} as expected [{low:.3g}, {high:.3g}]"
     shown = [number(value, result.margin) for value in (abs(result.estimate), low, high, result.margin)]
     word = "worse" if result.estimate >= 0 else "better"
     return f"{word} by {shown[0]} [{shown[1]}, {shown[2]}], margin {shown[3]}"
@@ -225,6 +226,8 @@ def number(amount: float, margin: float) -> str:
         return f"{amount:.3g}"
     decimals = max(0, 1 - math.floor(math.log10(margin)))
     text = f"{amount:.{decimals}f}"
+    if len(text) > 11:
+        return f"{amount:.3g}"
     return text.lstrip("-") if float(text) == 0 else text
 
 

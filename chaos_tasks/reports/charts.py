@@ -15,6 +15,7 @@ from chaos_tasks.judging.timeline import moments
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import CheckResult
 from chaos_tasks.reports.night import effect_of_check
+from chaos_tasks.reports.svg import mark
 
 WIDTH, HEIGHT = 240, 28
 LANE_WIDTH, LANE_HEIGHT = 960, 26
@@ -32,7 +33,7 @@ def interval_chart(check: CheckResult) -> Markup:
     parts = [
         f'<line class="axis" x1="{at(0):.1f}" x2="{at(0):.1f}" y1="3" y2="{HEIGHT - 3}"/>',
         f'<rect class="{state}" x="{low:.1f}" y="{middle - 3}" width="{high - low:.1f}" height="6" rx="3"/>',
-        f'<circle class="{state} dot" cx="{at(check.estimate):.1f}" cy="{middle}" r="5"/>',
+        mark(at(check.estimate), middle, check.state, f"{state} dot", 5.5),
     ]
     if check.margin is not None:
         line = at(check.margin)

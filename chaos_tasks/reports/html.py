@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -18,13 +15,12 @@ from chaos_tasks.judging.timeline import Moment, moments
 from chaos_tasks.judging.wording import count, seconds
 from chaos_tasks.model.experiment import KnownFinding
 from chaos_tasks.model.trial import Arm, Trial
-from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome
+from chaos_tasks.model.verdict import CheckState, Outcome
 from chaos_tasks.reports.charts import interval_chart, lanes_chart
 from chaos_tasks.reports.night import NightReport, Urgency, owner_of
+from chaos_tasks.reports.page import template
+from chaos_tasks.reports.panel import Panel, panels, run_facts
 from chaos_tasks.reports.screen import age
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 TONES: Mapping[str, str] = {
     **dict.fromkeys((Urgency.UNREVERTED, Urgency.SILENT, Urgency.NEWLY_DEVIATED, Urgency.DEVIATED), "bad"),
@@ -52,7 +48,8 @@ class _Section:
     first_seq: int
     last_seq: int
     known: KnownFinding | None
-    checks: Sequence[CheckResult]
+    ran: str
+    panels: Sequence[Panel]
     trials: Sequence[Trial]
     moments: Sequence[Moment]
     injections: Sequence[Injection]
@@ -61,19 +58,15 @@ class _Section:
 
 def render_html(report: NightReport, dossiers: Sequence[Dossier]) -> str:
     """The page; ``dossiers`` are the runs that get a section, as ``read_dossiers`` gives them."""
-    style = _resource("night.css")
     sections = [_section(dossier) for dossier in dossiers]
-    return _template().render(
+    return template("night.html").render(
         report=report,
         runs=sections,
         shown={section.run_id for section in sections},
         charts={dossier.run_id: chart for dossier in dossiers if (chart := _first_chart(dossier))},
-        style=Markup(style),
-        style_hash=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         age=lambda since: age(since, report.until),
         anchor=_anchor,
         tone=lambda word: TONES.get(word, ""),
-        interval=interval_chart,
         moment=_moment,
         count=count,
         seconds=seconds,
@@ -97,7 +90,8 @@ def _section(dossier: Dossier) -> _Section:
         first_seq=dossier.seq_range[0],
         last_seq=dossier.seq_range[1],
         known=verdict.known_finding if verdict else None,
-        checks=verdict.checks if verdict else (),
+        ran=run_facts(verdict) if verdict else "",
+        panels=panels(dossier),
         trials=[trial for arm in Arm for trial in dossier.arm(arm)],
         moments=moments(dossier),
         injections=dossier.facts.injections,
@@ -113,17 +107,6 @@ def _first_chart(dossier: Dossier) -> Markup:
             if check.state is state and check.margin is not None and check.estimate is not None:
                 return interval_chart(check)
     return Markup("")
-
-
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_resource("night.html"))
-
-
-def _resource(name: str) -> str:
-    return files("chaos_tasks.reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _anchor(run_id: str) -> str:

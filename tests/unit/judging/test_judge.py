@@ -59,7 +59,7 @@ def test_a_loss_beyond_the_margin_that_nothing_noticed_is_silent() -> None:
     verdict = verdict_of(paired(GOOD, BAD))
     assert (verdict.outcome, verdict.response) == (Outcome.DEVIATED, Response.SILENT)
     assert verdict.sentence == (
-        "AUC fell by 0.031, surely more than the 0.010 allowed (about this pipeline: 4 paired runs, 95 % confidence) "
+        "AUC fell by 0.031, surely more than the 0.010 allowed (about this pipeline: 4 paired runs, 95 % confidence), "
         "and nothing noticed."
     )
 
