@@ -34,7 +34,7 @@ from chaos_tasks.model.record import Judged, RecordKind, Recovery, Registered, S
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Verdict
-from chaos_tasks.planning import Source, fault_seed, make_plan
+from chaos_tasks.planning import Source, at_pin, check_pin, fault_seed, make_plan
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
 from chaos_tasks.runs import Run, RunWriter
 from chaos_tasks.safety import guards
@@ -97,22 +97,30 @@ class Engine:
             raise
         return plan
 
-    def _register(self, request: RunRequest) -> Plan:
+    def plan(self, request: RunRequest) -> Plan:
+        """What arming would register now; nothing is written.  Raises GuardTripped, SetupError, InvalidFile."""
         settings = self.parts.settings
         entry = settings.entry(request.experiment.target)
         target = read_target(settings, request.experiment.target)
         guards.check_request(request.experiment, target, self._rules(request.experiment.target))
-        version = self.parts.workspaces.resolve(target)
+        version = self.parts.workspaces.resolve(at_pin(target, request.pin))
+        source = Source(version.commit, version.data_digest)
+        check_pin(request, target, source)
         plan = make_plan(
             request,
             target,
-            Source(version.commit, version.data_digest),
+            source,
             environment=entry.environment,
             home=settings.home,
             now=self.parts.clock.now(),
         )
         guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
-        subjects = (Subject(name=f"dvc:{target.source.repo}", sha256=plan.data_digest, git_commit=plan.source_commit),)
+        return plan
+
+    def _register(self, request: RunRequest) -> Plan:
+        plan = self.plan(request)
+        name = f"dvc:{plan.target.source.repo}"
+        subjects = (Subject(name=name, sha256=plan.data_digest, git_commit=plan.source_commit),)
         registered = Registered(plan=plan, plan_sha256=plan.content_sha256)
         self._writer(plan).write(RecordKind.EXPERIMENT_REGISTERED, registered, subjects=subjects)
         return plan

@@ -12,7 +12,7 @@ from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped
 from chaos_tasks.model.experiment import Experiment, Step
 from chaos_tasks.model.place import DvcPlace, InstancePlace, Place, S3Place, StreamPlace
-from chaos_tasks.model.plan import Lock, Overrides, Plan
+from chaos_tasks.model.plan import Lock, Overrides, Pin, Plan
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.target import Ec2InstanceResource, RedisStreamResource, S3Resource, Target
 
@@ -49,14 +49,39 @@ def make_plan(
         environment=environment,
         source_commit=source.commit,
         data_digest=source.data_digest,
-        seeds=seeds_of(experiment, now),
+        seeds=request.pin.seeds if request.pin else seeds_of(experiment, now),
         workspace=str(workspace),
         places=places,
         locks=_locks(experiment, target, places),
         overrides=request.overrides,
+        search_id=request.search_id,
         requested_by=request.requested_by,
         planned_at=now,
     )
+
+
+def at_pin(target: Target, pin: Pin | None) -> Target:
+    """The target as it is read at the pinned commit; without a pin, at the revision that its file names."""
+    if pin is None:
+        return target
+    return target.model_copy(update={"source": target.source.model_copy(update={"rev": pin.source_commit})})
+
+
+def check_pin(request: RunRequest, target: Target, source: Source) -> None:
+    """Raise GuardTripped where the target or its data are not those that the pinned run had."""
+    pin, name = request.pin, target.name
+    if pin is None:
+        return
+    if pin.target_digest not in ("", target.content_sha256):
+        raise GuardTripped(
+            f"the file of target {name} is not the one that the pinned run used",
+            remedy="restore it, or run on what is there now: that is another question",
+        )
+    if pin.data_digest != source.data_digest:
+        raise GuardTripped(
+            f"the data of {name} at {source.commit[:12]} are not those that the pinned run used",
+            remedy="compare `source.data` and `source.sealed` in the target file with those of then",
+        )
 
 
 def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:

@@ -45,6 +45,7 @@ class _RunStory:
     registered: int | None = None
     plan_sha256: str = ""
     ended: int | None = None
+    search: bool = False
     handles: dict[str, _HandleStory] = field(default_factory=dict)
 
 
@@ -63,6 +64,8 @@ class Story:
             RecordKind.REVERT_INTENT: _revert_intent,
             RecordKind.REVERT_VERIFIED: _revert_verified,
             RecordKind.EVALUATE_VERDICT: _verdict,
+            RecordKind.SEARCH_STARTED: _search_started,
+            RecordKind.SEARCH_ENDED: _search_ended,
         }
 
     def add(self, stored: Stored) -> None:
@@ -98,7 +101,8 @@ class Story:
 
 
 def _is_under_way(name: str, run: _RunStory, snapshot: Snapshot) -> bool:
-    return name in snapshot.locked_runs or (run.registered or 0) >= snapshot.size
+    # A search holds no locks between its runs, each of which is held to this by itself.
+    return run.search or name in snapshot.locked_runs or (run.registered or 0) >= snapshot.size
 
 
 def _is_open(handle_id: str, handle: _HandleStory, snapshot: Snapshot) -> bool:
@@ -119,6 +123,16 @@ def _registered(run: _RunStory, stored: Stored) -> str | None:
 def _refused(run: _RunStory, stored: Stored) -> str | None:
     run.ended = stored.seq
     return None
+
+
+def _search_started(run: _RunStory, stored: Stored) -> str | None:
+    run.search = True
+    return _registered(run, stored)
+
+
+def _search_ended(run: _RunStory, stored: Stored) -> str | None:
+    run.ended = stored.seq
+    return None if run.search else "comes before it was started"
 
 
 def _armed(run: _RunStory, stored: Stored) -> str | None:

@@ -12,11 +12,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from chaos_tasks.model.adjustment import Adjusted
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Fingerprint, Handle, Receipt
-from chaos_tasks.model.plan import Plan, Recorder
+from chaos_tasks.model.experiment import Experiment
+from chaos_tasks.model.plan import Overrides, Pin, Plan, Recorder
+from chaos_tasks.model.search import BreakingPoint, Difference, SearchKind, SearchRun
 from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial
-from chaos_tasks.model.verdict import Outcome, Verdict
+from chaos_tasks.model.verdict import Outcome, Reason, Verdict
 
 
 class RecordKind(StrEnum):
@@ -41,7 +44,10 @@ class RecordKind(StrEnum):
     RUNG_COMPARED = "rung.compared"
     EVALUATE_VERDICT = "evaluate.verdict"
     RUN_PUBLISHED = "run.published"
+    SEARCH_STARTED = "search.started"
+    SEARCH_ENDED = "search.ended"
     CAMPAIGN_PLANNED = "campaign.planned"
+    CAMPAIGN_ADJUSTED = "campaign.adjusted"
     CAMPAIGN_ENDED = "campaign.ended"
     REPORT_ISSUED = "report.issued"
 
@@ -109,6 +115,39 @@ class Judged(Value):
     verdict: Verdict
 
 
+class SearchStarted(Value):
+    """What a search will ask: in the log before its first run."""
+
+    type: Literal["search_started"] = "search_started"
+    search: SearchKind
+    experiment: Experiment
+    overrides: Overrides = Field(default_factory=Overrides)
+    pin: Pin | None = Field(None, description="Version and seeds of every run of the search.")
+    of: str = Field("", description="The run or search that is reduced or repeated.")
+    check: str = Field("", description="Of a reduction: the check that must fail again.")
+    max_runs: int = Field(ge=1)
+    level_alpha: float | None = Field(None, description="Error rate at which each check of each run is judged.")
+    campaign_id: str = ""
+    requested_by: str = ""
+
+
+class SearchEnded(Value):
+    """What a search found, and by which runs."""
+
+    type: Literal["search_ended"] = "search_ended"
+    search: SearchKind
+    experiment: str
+    of: str = ""
+    levels: tuple[float, ...] = ()
+    runs: tuple[SearchRun, ...] = ()
+    breaking_point: BreakingPoint | None = None
+    reproducer: Experiment | None = Field(None, description="The smallest experiment that still deviated.")
+    differences: tuple[Difference, ...] = Field((), description="Of a repeated run: what came out otherwise.")
+    agrees: bool | None = Field(None, description="Of a repeated run: same outcome, and same answer of every check.")
+    sentence: str
+    reasons: tuple[Reason, ...] = ()
+
+
 class Note(Value):
     """A closed set of short facts: names, counts, digests."""
 
@@ -117,7 +156,7 @@ class Note(Value):
     facts: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
-Payload = Registered | Armed | Act | TrialStart | TrialEnd | Recovery | Judged | Note
+Payload = Registered | Armed | Act | TrialStart | TrialEnd | Recovery | Judged | SearchStarted | SearchEnded | Adjusted | Note
 
 
 class Subject(Value):

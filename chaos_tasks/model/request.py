@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.experiment import Experiment
-from chaos_tasks.model.plan import Overrides
+from chaos_tasks.model.plan import Overrides, Pin
 
 
 class RunRequest(Value):
@@ -15,4 +15,6 @@ class RunRequest(Value):
     experiment: Experiment
     experiment_file_sha256: str = ""
     overrides: Overrides = Overrides()
+    pin: Pin | None = None
+    search_id: str = ""
     requested_by: str = "schedule"
