@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.spec import Companion, FiringSpec, ForkSpec, TrialSpec
-from chaos_tasks.model.target import Ec2InstanceResource, RedisStreamResource, S3Resource
+from chaos_tasks.model.target import Ec2InstanceResource, GateSignal, RedisStreamResource, S3Resource
 from chaos_tasks.model.trial import Arm, Launch, SignalEvent, Trial, TrialStatus
 from chaos_tasks.planning import stream_prefix
 
@@ -92,6 +92,7 @@ def trial_spec(
         progress=reads.progress,
         checkpoint_glob=reads.checkpoints or "",
         signals=target.signals,
+        label_delay_s=target.label_delay.total_seconds(),
         timeout_s=target.workload.timeout.total_seconds(),
         restarts=target.workload.restarts,
         companions=_relays(plan, arm, seed, rung),
@@ -176,9 +177,14 @@ def credential_names(plan: Plan) -> tuple[str, ...]:
 
 def blocked_trial(plan: Plan, arm: Arm, seed: int, prepared: Prepared) -> Trial:
     """The result where the data version never reached the workload: refused by the gate, or a set-up step failed."""
+    from chaos_tasks.workloads.harvest import once_labelled
+
     refused = bool(prepared.refused_by)
     name = "gate" if refused else "exit_code"
     detail = f"{prepared.refused_by or prepared.failed_at} ended with exit code {prepared.exit_code}"
+    signal = SignalEvent(name=name, at=prepared.ended_at, detail=detail)
+    if refused and any(isinstance(one, GateSignal) and one.needs_labels for one in plan.target.signals):
+        signal = once_labelled(signal, plan.target.label_delay.total_seconds())
     return Trial(
         id=trial_id(plan, arm, seed),
         run_id=plan.run_id,
@@ -191,7 +197,7 @@ def blocked_trial(plan: Plan, arm: Arm, seed: int, prepared: Prepared) -> Trial:
         launches=(
             Launch(pid=0, started_at=prepared.started_at, ended_at=prepared.ended_at, exit_code=prepared.exit_code),
         ),
-        signals=(SignalEvent(name=name, at=prepared.ended_at, detail=detail),),
+        signals=(signal,),
         error=prepared.error or detail,
         stands_for=len(plan.seeds),
     )

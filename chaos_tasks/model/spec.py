@@ -63,6 +63,7 @@ class TrialSpec(Value):
     progress: Progress | None = None
     checkpoint_glob: str = ""
     signals: tuple[Signal, ...] = ()
+    label_delay_s: float = Field(0.0, ge=0, description="How long after a prediction its label is known.")
     timeout_s: float
     restarts: int = 0
     companions: tuple[Companion, ...] = ()

@@ -45,8 +45,8 @@ class _Workload(Value):
     )
     fork_changed: str = Field(
         "",
-        description="Arguments added to a forked trial whose data are not those of its control: the workload must go on "
-        "from the checkpoint all the same, as it would when new data arrive in mid-training. Leave out where it cannot.",
+        description="Arguments added to a forked trial whose data are not those of its control: the workload must go "
+        "on from the checkpoint all the same, as when new data arrive in mid-training. Leave out where it cannot.",
     )
 
 
@@ -97,19 +97,25 @@ class Reads(Value):
     checkpoints: str | None = Field(None, description="Glob of checkpoint files relative to {checkpoints}.")
 
 
-class ExitCodeSignal(Value):
+class _Signal(Value):
+    needs_labels: bool = Field(
+        False, description="It compares predictions with labels, so nobody has it before `label_delay` is over."
+    )
+
+
+class ExitCodeSignal(_Signal):
     """Its owners notice when the run ends with a non-zero exit code."""
 
     type: Literal["exit_code"] = "exit_code"
 
 
-class GateSignal(Value):
+class GateSignal(_Signal):
     """Its owners notice when a set-up step marked `gate` refuses the data."""
 
     type: Literal["gate"] = "gate"
 
 
-class AlarmFileSignal(Value):
+class AlarmFileSignal(_Signal):
     """Its owners notice each line of this JSON-lines file ({"t": unix seconds, "alarm": name})."""
 
     type: Literal["alarms"] = "alarms"

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from chaos_tasks.model.base import Reading, Value
 from chaos_tasks.model.handle import Receipt
+from chaos_tasks.model.progress import TrialProgress
 
 
 class Arm(StrEnum):
@@ -43,11 +44,12 @@ class Firing(Value):
 
 
 class SignalEvent(Value):
-    """Something that the target's owners would have noticed, and when."""
+    """Something that the target's owners would have noticed, and when they would have had it."""
 
     name: str
-    at: datetime
+    at: datetime = Field(description="Of a signal that needs labels: once the target's label delay was over.")
     detail: str = ""
+    label_delay_s: float = Field(0.0, ge=0, description="Part of `at` that is waiting for labels.")
 
 
 class Launch(Value):
@@ -99,6 +101,7 @@ class Trial(Value):
     firings: tuple[Firing, ...] = ()
     signals: tuple[SignalEvent, ...] = ()
     lost_steps: int = Field(0, ge=0, description="Steps done again after restarts.")
+    progress: TrialProgress | None = Field(None, description="Where its time went; None: it showed no progress.")
     out: str = Field("", description="Folder of the trial's files.")
     files: Mapping[str, str] = Field(default_factory=dict, description="SHA-256 of metrics and predictions files.")
     error: str = ""

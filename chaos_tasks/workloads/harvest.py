@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from chaos_tasks.judging.work_lost import account
 from chaos_tasks.model.spec import TrialSpec
-from chaos_tasks.model.target import AlarmFileSignal, ExitCodeSignal, Signal
-from chaos_tasks.model.trial import Launch, SignalEvent
-from chaos_tasks.workloads.progress import Tail
+from chaos_tasks.model.target import AlarmFileSignal, ExitCodeSignal, Progress, Signal
+from chaos_tasks.model.trial import Launch, SignalEvent, Trial
+from chaos_tasks.workloads.progress import Tail, read_events
 
 Metrics = tuple[dict[str, float], dict[str, dict[str, float]]]
 
@@ -43,21 +44,43 @@ def digests(spec: TrialSpec) -> dict[str, str]:
     return {name: sha256_of(Path(spec.out) / name) for name in names if (Path(spec.out) / name).is_file()}
 
 
+def with_progress(trial: Trial, progress: Progress | None) -> Trial:
+    """The trial with where its time went, if it showed progress; its lost steps are then those done again."""
+    found = account(trial, read_events(progress, Path(trial.out)))
+    return trial if found is None else trial.model_copy(update={"progress": found, "lost_steps": found.redone_steps})
+
+
 def sha256_of(path: Path) -> str:
     """In bounded memory."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def noticed(signals: Sequence[Signal], out: Path, launches: Iterable[Launch]) -> tuple[SignalEvent, ...]:
-    """What the target's owners would have noticed, in the order of time; the gate's signal is the engine's."""
+def noticed(
+    signals: Sequence[Signal], out: Path, launches: Iterable[Launch], *, label_delay_s: float = 0.0
+) -> tuple[SignalEvent, ...]:
+    """What the target's owners would have noticed, in the order of time; the gate's signal is the engine's.
+
+    What needs labels is had once the label delay is over, whenever the file says that it rang.
+    """
     events: list[SignalEvent] = []
     for signal in signals:
+        found: list[SignalEvent] = []
         if isinstance(signal, ExitCodeSignal):
-            events += _bad_ends(launches)
+            found = _bad_ends(launches)
         elif isinstance(signal, AlarmFileSignal):
-            events += _alarms(out / signal.path)
+            found = _alarms(out / signal.path)
+        events += [once_labelled(event, label_delay_s) for event in found] if signal.needs_labels else found
     return tuple(sorted(events, key=lambda event: event.at))
+
+
+def once_labelled(event: SignalEvent, label_delay_s: float) -> SignalEvent:
+    """The signal at the time when the labels that it needs are known."""
+    try:
+        at = event.at + timedelta(seconds=label_delay_s)
+    except OverflowError:  # the file dates it at the end of time
+        at = datetime.max.replace(tzinfo=UTC)
+    return event.model_copy(update={"at": at, "label_delay_s": label_delay_s})
 
 
 def _bad_ends(launches: Iterable[Launch]) -> list[SignalEvent]:

@@ -27,7 +27,7 @@ class RunningLaunch:
 
     def __init__(self, spec: TrialSpec, number: int, journal: Journal, clock: Clock) -> None:
         out = Path(spec.out)
-        self.watch = ProgressWatch(spec.progress, out)
+        self.watch = ProgressWatch(spec.progress, out, clock.now)
         self.new_lines: list[str] = []
         self._log = Tail.at_end(out / LOG_NAME)
         self._clock = clock

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import TypeGuard
 
 from chaos_tasks.errors import WorkloadError
+from chaos_tasks.judging.starts import ProgressEvent
 from chaos_tasks.model.target import Progress
 
+SEEN_FILE = "progress.seen.jsonl"
+"""Steps that the workload did not date, with the time at which its supervisor saw them."""
+
+MOST_EVENTS = 200_000  # of one trial; beyond that every other report is passed over
 CHUNK_BYTES = 1 << 20
 LONGEST_LINE_BYTES = 1 << 20  # a program that never ends its line must not fill our memory
 
@@ -66,10 +74,14 @@ class Steps:
 
 @dataclass
 class ProgressWatch:
-    """Reads the steps of one launch; ``look`` is called with the new lines of its output."""
+    """Reads the steps of one launch; ``look`` is called with the new lines of its output.
+
+    With ``now``, steps without a time of their own are noted with that at which they were seen.
+    """
 
     progress: Progress | None
     out: Path
+    now: Callable[[], datetime] | None = None
     steps: Steps = field(default_factory=Steps)
     _tail: Tail | None = None
     _pattern: re.Pattern[str] | None = None
@@ -82,17 +94,33 @@ class ProgressWatch:
 
     def look(self, log_lines: Iterable[str]) -> Steps:
         """The steps so far."""
-        if self._tail is not None:
-            for line in self._tail.lines():
-                self._see(step_of_json(line))
-        if self._pattern is not None:
-            for line in log_lines:
-                self._see(step_of_log(self._pattern, line))
+        undated: list[int] = []
+        for step, dated in self._new(log_lines):
+            self.steps.see(step)
+            undated += [] if dated else [step]
+        if undated and self.now is not None:
+            self._note(undated, self.now())
         return self.steps
 
-    def _see(self, step: int | None) -> None:
-        if step is not None:
-            self.steps.see(step)
+    def _new(self, log_lines: Iterable[str]) -> Iterator[tuple[int, bool]]:
+        """New steps, and whether the workload dates them."""
+        if self._tail is not None:
+            for line in self._tail.lines():
+                event = event_of_json(line)
+                step = event.step if event is not None else step_of_json(line)
+                if step is not None:
+                    yield step, event is not None
+        if self._pattern is not None:
+            for line in log_lines:
+                step = step_of_log(self._pattern, line)
+                if step is not None:
+                    yield step, False
+
+    def _note(self, steps: Sequence[int], at: datetime) -> None:
+        """The first and the last of one look; a full disk costs us their times, never the trial."""
+        shown = steps if len(steps) < 2 else (steps[0], steps[-1])
+        with suppress(OSError), (self.out / SEEN_FILE).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps({"t": at.timestamp(), "step": step}) + "\n" for step in shown)
 
 
 def compile_step_pattern(pattern: str) -> re.Pattern[str]:
@@ -115,6 +143,53 @@ def step_of_json(line: str) -> int | None:
         if isinstance(step, int) and not isinstance(step, bool):
             return step
     return None
+
+
+def event_of_json(line: str) -> ProgressEvent | None:
+    """A dated report, {"t": unix seconds, "step": n} and what else it says; None for any other line."""
+    with suppress(ValueError, RecursionError, OverflowError):
+        entry = json.loads(line)
+        step, at = (entry.get("step"), entry.get("t")) if isinstance(entry, dict) else (None, None)
+        if _is_number(step) and isinstance(step, int) and _is_number(at) and math.isfinite(at):
+            return ProgressEvent(
+                at=float(at),
+                step=step,
+                kind=str(entry.get("event") or "step"),
+                samples=_whole(entry.get("samples")),
+                device=str(entry.get("device") or ""),
+                devices=max(1, _whole(entry.get("devices")) or 1),
+                write_s=_seconds(entry.get("write_s")),
+            )
+    return None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if _is_number(value) and math.isfinite(value) and value >= 0 else None
+
+
+def read_events(progress: Progress | None, out: Path) -> list[ProgressEvent]:
+    """All dated reports of a trial, its supervisors' sightings among them; thinned evenly where there are too many."""
+    files = [name for name in (progress.file if progress else None, SEEN_FILE) if name]
+    found: list[ProgressEvent] = []
+    stride = position = 0
+    for name in files if progress else ():
+        for line in Tail(out / name).lines():
+            event = event_of_json(line)
+            position += event is not None
+            if event is None or position % (stride + 1):
+                continue
+            found.append(event)
+            if len(found) >= MOST_EVENTS:
+                found, stride = found[::2], 2 * stride + 1
+    return found
 
 
 def step_of_log(pattern: re.Pattern[str], line: str) -> int | None:

@@ -21,7 +21,7 @@ from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
 from chaos_tasks.workloads import forked
 from chaos_tasks.workloads.fencing import end_trial
 from chaos_tasks.workloads.firing import FiringDesk
-from chaos_tasks.workloads.harvest import digests, noticed, read_metrics
+from chaos_tasks.workloads.harvest import digests, noticed, read_metrics, with_progress
 from chaos_tasks.workloads.journal import Began, Journal, past_launches
 from chaos_tasks.workloads.keeping import CheckpointKeeper
 from chaos_tasks.workloads.launching import RunningLaunch, write_atomically
@@ -232,7 +232,7 @@ class TrialRun:
         fork = self._spec.fork
         metrics, slices, trouble = self._metrics(ending)
         ended_at = self._clock.now()
-        return Trial(
+        trial = Trial(
             id=self._spec.trial_id,
             run_id=self._spec.run_id,
             arm=self._spec.arm,
@@ -245,7 +245,7 @@ class TrialRun:
             slices=slices,
             launches=tuple(self._launches),
             firings=tuple(self._desk.firings),
-            signals=noticed(self._spec.signals, self._out, self._launches),
+            signals=noticed(self._spec.signals, self._out, self._launches, label_delay_s=self._spec.label_delay_s),
             lost_steps=lost_steps(self._reached),
             out=self._spec.out,
             files=digests(self._spec),
@@ -256,6 +256,7 @@ class TrialRun:
             kept=self._keeper.kept() if self._keeper else None,
             rung=self._spec.rung,
         )
+        return with_progress(trial, self._spec.progress)
 
     def _metrics(self, ending: _Ending) -> tuple[dict[str, float], dict[str, dict[str, float]], str]:
         """A file that cannot be read is no measurement; the message says no content."""
