@@ -43,6 +43,7 @@ class Reason(StrEnum):
     GATE_BLOCKED = "gate_blocked"  # nothing new was shipped, so the model in service is the control's
     INTERVAL_TOO_WIDE = "interval_too_wide"
     TOO_FEW_TRIALS = "too_few_trials"
+    CHEAP_RUNG = "cheap_rung"  # out of a fixed bound, on a rung that may be worse without any fault
     PROBE_ERROR = "probe_error"
     RETURNED_NAN = "returned_nan"  # measured: the model itself returned no number
     TRIAL_FAILED = "trial_failed"
@@ -127,6 +128,11 @@ class Verdict(Value):
     trials_wall_s: float = 0.0
     trials_reused: int = Field(0, ge=0, description="Control trials whose observations came from the ledger.")
     trials_saved: int = Field(0, ge=0, description="Planned trials that were not needed, reused ones included.")
+    steps_saved: int = Field(0, ge=0, description="Steps that forked trials did not train again.")
+    rung: str = Field(
+        "", description="Rung of the fidelity ladder that the answer is about; empty: the whole workload."
+    )
+    continues: tuple[str, ...] = Field((), description="Undecided runs of earlier nights whose pairs count too.")
     decided_at: datetime
 
     @property
