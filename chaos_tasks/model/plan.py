@@ -22,6 +22,15 @@ class Overrides(Value):
     base_seed: int | None = None
 
 
+class Pin(Value):
+    """The version and seeds that a run must have, so that it is comparable with another one."""
+
+    source_commit: str
+    data_digest: str
+    target_digest: str = Field("", description="Empty: whatever the target file says now.")
+    seeds: tuple[int, ...] = Field(min_length=1)
+
+
 class Recorder(Value):
     """Which process writes a record: Airflow's ids when there are any."""
 
@@ -73,5 +82,6 @@ class Plan(Value):
     overrides: Overrides = Field(default_factory=Overrides)
     continues: tuple[str, ...] = Field((), description="Undecided runs of earlier nights whose pairs count too.")
     rungs: tuple[RungTrust, ...] = Field((), description="Rungs of the ladder, in the order in which they are tried.")
+    search_id: str = Field("", description="Search that this run is a part of; it is no run of its own to a night.")
     requested_by: str = "schedule"
     planned_at: datetime
