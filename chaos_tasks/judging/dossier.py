@@ -12,7 +12,14 @@ from chaos_tasks.model.record import Judged, Note, RecordKind, Registered, Store
 from chaos_tasks.model.trial import Arm, Observation, Trial
 from chaos_tasks.model.verdict import Verdict
 
-NOT_OF_A_RUN = frozenset({RecordKind.CAMPAIGN_PLANNED, RecordKind.CAMPAIGN_ENDED, RecordKind.REPORT_ISSUED})
+NOT_OF_A_RUN = frozenset(
+    {
+        RecordKind.CAMPAIGN_PLANNED,
+        RecordKind.CAMPAIGN_ADJUSTED,
+        RecordKind.CAMPAIGN_ENDED,
+        RecordKind.REPORT_ISSUED,
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,9 @@ class AskedExperiment(Value):
     outcome: Outcome | None
     log_e_tonight: float = Field(description="Mean of tonight's e-values of its checks.")
     log_e_nights: float = Field(description="The same, with the nights before as far as they ask the same question.")
-    rejected_tonight: bool = Field(description="Whether the procedure over nights confirms it tonight.")
+    confirmed_by: str = Field(
+        "", description="Campaign in which the evidence over nights was enough; empty until then."
+    )
     standing: Standing
 
 

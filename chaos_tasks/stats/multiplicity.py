@@ -74,16 +74,17 @@ def e_bh(log_e: Sequence[float], alpha: float) -> Decisions:
     return _largest(log_e, k)
 
 
-def closed_e_bh(log_e: Sequence[float], alpha: float) -> Decisions:
+def closed_e_bh(log_e: Sequence[float], alpha: float, *, testable: Sequence[bool] | None = None) -> Decisions:
     """The closed e-BH procedure: never rejects less than `e_bh`, and is valid wherever that is.
 
     A set R may be rejected when for every set S of hypotheses the mean of S's e-values is at least
     |S & R| / (alpha |R|): whichever S the true nulls are, the false share of R is then at most alpha times a mean of
-    e-values.  The largest such R is rejected.  Xu, Solari, Fischer, de Heide, Ramdas, Goeman: Bringing closure to FDR
-    control, arXiv:2509.02517 (2025).
+    e-values.  The largest such R is rejected.  That holds for every such R at once, so R may be looked for among the
+    ``testable`` only, however those were chosen.  Xu, Solari, Fischer, de Heide, Ramdas, Goeman: Bringing closure to
+    FDR control, arXiv:2509.02517 (2025).
     """
     _check(log_e, alpha)
-    return _closed(log_e, alpha, already=0, testable=[True] * len(log_e))
+    return _closed(log_e, alpha, already=0, testable=_flags(testable, len(log_e)))
 
 
 def e_lond(state: LondState, log_e: Sequence[float], alpha: float) -> tuple[LondState, Decisions]:
@@ -109,14 +110,11 @@ def nights_e_lond(
     when for every set S of tonight's hypotheses the mean of S's e-values is at least |S & R| / (alpha gamma(b) K).
     Whichever the nulls, the false share after any night is then at most the sum of alpha gamma(b) times a mean of
     e-values, and its mean at most alpha, however everything depends on everything.  ``testable`` leaves out hypotheses
-    that are known already: they still count among tonight's, so the choice may depend on the past.
+    that are known already: they still count among tonight's, so the choice may depend on anything.
     """
     _check(log_e, alpha)
-    wanted = [True] * len(log_e) if testable is None else list(testable)
-    if len(wanted) != len(log_e):
-        raise ValueError(f"{len(wanted)} flags for {len(log_e)} e-values")
-    night = state.nights + 1
-    decisions = _closed(log_e, alpha * gamma(night), already=state.rejected, testable=wanted)
+    night, flags = state.nights + 1, _flags(testable, len(log_e))
+    decisions = _closed(log_e, alpha * gamma(night), already=state.rejected, testable=flags)
     return NightsState(nights=night, rejected=state.rejected + sum(decisions)), decisions
 
 
@@ -179,6 +177,13 @@ def _closed(log_e: Sequence[float], alpha: float, *, already: int, testable: Seq
         if inside[-r] >= step and _supported(inside[-r:], sorted(inside[:-r] + known) if known else inside[:-r], step):
             return _at_least(values, testable, inside[-r], r)
     return (False,) * len(log_e)
+
+
+def _flags(testable: Sequence[bool] | None, count: int) -> Sequence[bool]:
+    flags = [True] * count if testable is None else testable
+    if len(flags) != count:
+        raise ValueError(f"{len(flags)} flags for {count} e-values")
+    return flags
 
 
 def _supported(chosen: Sequence[float], others: Sequence[float], step: float) -> bool:
