@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos_tasks.stats.reliability import largest_failure_share, share_interval
+from chaos_tasks.stats.reliability import largest_failure_share, share_interval, trials_for_reliability
 
 
 def test_agrees_with_scipys_exact_interval() -> None:
@@ -45,3 +45,21 @@ def test_the_share_lies_within_its_interval(n: int, data: st.DataObject, alpha: 
 def test_refuses_impossible_counts(successes: int, n: int, alpha: float) -> None:
     with pytest.raises(ValueError, match=r"trials|alpha"):
         share_interval(successes, n, alpha=alpha)
+
+
+@pytest.mark.parametrize(("share", "trials"), [(0.95, 59), (0.5, 5), (0.05, 1), (0.99, 299)])
+def test_so_many_clean_trials_show_a_reliability(share: float, trials: int) -> None:
+    assert trials_for_reliability(share, alpha=0.05) == trials
+
+
+@given(st.floats(0.001, 0.9999), st.floats(1e-6, 0.999))
+def test_the_trials_asked_for_are_the_fewest_that_show_it(share: float, alpha: float) -> None:
+    trials = trials_for_reliability(share, alpha=alpha)
+    assert largest_failure_share(trials, alpha=alpha) <= (1 - share) * (1 + 1e-6)
+    assert trials == 1 or largest_failure_share(trials - 1, alpha=alpha) > (1 - share) * (1 - 1e-6)
+
+
+@pytest.mark.parametrize(("share", "alpha"), [(0.0, 0.05), (1.0, 0.05), (0.1, 0.0), (0.1, 1.0)])
+def test_refuses_a_reliability_that_no_number_of_trials_shows(share: float, alpha: float) -> None:
+    with pytest.raises(ValueError, match="within"):
+        trials_for_reliability(share, alpha=alpha)
