@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 CHECKPOINT = "checkpoint"
@@ -67,7 +68,7 @@ def pace(starts: Sequence[Start]) -> float | None:
     found = [
         (after.at - before.at) / (after.step - before.step)
         for start in starts
-        for before, after in zip(start.events, start.events[1:], strict=False)
+        for before, after in pairwise(start.events)
         if after.step > before.step and after.kind != CHECKPOINT
     ]
     return max(0.0, median(found)) if found else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 from chaos_tasks.judging.setbacks import Hit, Restart, hits_of, setbacks
@@ -93,7 +94,7 @@ class _Book:
             self.last_at, self.since_save = start.at, 0.0
             if not start.opened:
                 self._keep(_Piece(start.base, start.events[0].step, 0.0, None))
-            for before, after in zip(start.events, start.events[1:], strict=False):
+            for before, after in pairwise(start.events):
                 self._go_on(before, after, struck=any(hit.during(before.at, after.at) for hit in hits))
 
     def _begin_anew(self, old: Start, new: Start, hits: Sequence[Hit], trial: Trial) -> None:

@@ -179,16 +179,17 @@ def read_events(progress: Progress | None, out: Path) -> list[ProgressEvent]:
     """All dated reports of a trial, its supervisors' sightings among them; thinned evenly where there are too many."""
     files = [name for name in (progress.file if progress else None, SEEN_FILE) if name]
     found: list[ProgressEvent] = []
-    stride = position = 0
+    position, stride = -1, 1
     for name in files if progress else ():
         for line in Tail(out / name).lines():
             event = event_of_json(line)
-            position += event is not None
-            if event is None or position % (stride + 1):
+            if event is None:
                 continue
-            found.append(event)
-            if len(found) >= MOST_EVENTS:
-                found, stride = found[::2], 2 * stride + 1
+            position += 1
+            if position % stride == 0:
+                found.append(event)
+            if len(found) > MOST_EVENTS:
+                found, stride = found[::2], 2 * stride
     return found
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,15 @@ from hypothesis import strategies as st
 
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.target import Progress
+from chaos_tasks.workloads import progress as progress_module
 from chaos_tasks.workloads.progress import (
     ProgressWatch,
     Tail,
     compile_step_pattern,
+    event_of_json,
     highest_step,
     lost_steps,
+    read_events,
     step_of_json,
     step_of_log,
 )
@@ -100,3 +106,87 @@ def test_lost_steps_equals_work_done_beyond_the_useful(runs: list[int], data: st
         done += range(first, last + 1)
         reached = last
     assert lost_steps(launches) == len(done) - len(set(done))
+
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+FILE = Progress(file="progress.jsonl")
+
+
+def test_a_dated_report_keeps_what_it_says() -> None:
+    said = {
+        "t": 5.5,
+        "event": "checkpoint",
+        "step": 20,
+        "samples": 2560,
+        "device": "cuda",
+        "devices": 8,
+        "write_s": 0.25,
+    }
+    event = event_of_json(json.dumps(said))
+    assert event is not None
+    assert (event.at, event.step, event.kind, event.samples) == (5.5, 20, "checkpoint", 2560)
+    assert (event.device, event.devices, event.write_s) == ("cuda", 8, 0.25)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 3}',
+        '{"t": 5}',
+        '{"t": "5", "step": 3}',
+        '{"t": NaN, "step": 3}',
+        '{"t": Infinity, "step": 3}',
+        '{"t": 5, "step": 3.5}',
+        '{"t": true, "step": 3}',
+        '{"t": 1e999, "step": 3}',
+        "[1, 2]",
+        "no json",
+    ],
+)
+def test_what_is_no_dated_report_is_none(line: str) -> None:
+    assert event_of_json(line) is None
+
+
+@pytest.mark.parametrize("odd", ["samples", "devices", "write_s"])
+@pytest.mark.parametrize("value", [-1, "8", None, True, [], math.nan])
+def test_odd_extras_of_a_report_are_left_out(odd: str, value: object) -> None:
+    assert event_of_json(json.dumps({"t": 5, "step": 3, odd: value})) == event_of_json('{"t": 5, "step": 3}')
+
+
+def test_undated_steps_are_dated_by_who_sees_them(tmp_path: Path) -> None:
+    watch = ProgressWatch(FILE, tmp_path, lambda: NOW)
+    (tmp_path / "progress.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n')
+    watch.look([])
+    watch.look([])
+    assert [(event.at, event.step) for event in read_events(FILE, tmp_path)] == [
+        (NOW.timestamp(), 1),
+        (NOW.timestamp(), 3),
+    ]
+
+
+def test_steps_in_the_output_are_dated_by_who_sees_them(tmp_path: Path) -> None:
+    progress = Progress(log=r"step (\d+)")
+    ProgressWatch(progress, tmp_path, lambda: NOW).look(["step 7"])
+    assert [event.step for event in read_events(progress, tmp_path)] == [7]
+
+
+def test_dated_steps_are_not_dated_again(tmp_path: Path) -> None:
+    watch = ProgressWatch(FILE, tmp_path, lambda: NOW)
+    (tmp_path / "progress.jsonl").write_text('{"t": 5, "step": 1}\n')
+    assert watch.look([]).last == 1
+    assert [event.at for event in read_events(FILE, tmp_path)] == [5]
+
+
+def test_a_trial_without_declared_progress_has_no_reports(tmp_path: Path) -> None:
+    assert read_events(None, tmp_path) == []
+    assert read_events(FILE, tmp_path) == []
+
+
+def test_too_many_reports_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "MOST_EVENTS", 100)
+    lines = "".join(f'{{"t": {step}, "step": {step}}}\n' for step in range(10_000))
+    (tmp_path / "progress.jsonl").write_text(lines)
+    steps = [event.step for event in read_events(FILE, tmp_path)]
+    assert 50 <= len(steps) <= 100
+    gaps = {later - earlier for earlier, later in pairwise(steps)}
+    assert len(gaps) == 1
