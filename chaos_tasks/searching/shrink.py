@@ -21,6 +21,9 @@ from chaos_tasks.model.experiment import Design, Experiment, Step
 FINE_ENOUGH = 0.25
 """An intensity is not narrowed further once the largest that was too little is within this share of the smallest."""
 
+SMALL_ENOUGH = 0.01
+"""Nor below this share of where it started: a hundredth that still deviates is small."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -136,8 +139,8 @@ def _lower_intensity(start: Experiment, name: str) -> Search:
     if field is None or enough is None:
         return start
     found, too_little = start, 0.0
-    whole = isinstance(enough, int)
-    while enough - too_little > FINE_ENOUGH * enough:
+    whole, small = isinstance(enough, int), SMALL_ENOUGH * enough
+    while enough - too_little > FINE_ENOUGH * enough and enough > small:
         middle = _rounded((enough + too_little) / 2, whole)
         if not too_little < middle < enough:
             break
