@@ -18,13 +18,16 @@ class HarmRule:
 
     Harmful when one measure is shown to be worse by more than its margin (each at alpha over their number); harmless
     when all are shown to be worse by less (each at alpha, an intersection-union test).  ``screen``: a first pair below
-    this share of every margin ends the question as harmless; ``screen_miss`` says how often that errs.
+    this share of every margin ends the question as harmless; ``screen_miss`` says how often that errs.  After
+    ``patience`` pairs whose means all lie below the margins, it is left open: harm is what is searched for, and
+    stopping early to say "unknown" makes no error of either kind more likely.
     """
 
     harms: tuple[Harm, ...]
     alpha: float = 0.05
     cap: int = 6
     screen: float = 0.4
+    patience: int = 3
 
     def judge(self, pairs: Sequence[Worsening]) -> tuple[HarmState, bool]:
         """What the pairs so far say, and whether the screen said it; UNKNOWN as long as neither is shown."""
@@ -45,6 +48,14 @@ class HarmRule:
         if len(pairs) == 1 and self._far_below(pairs[0]):
             return HarmState.HARMLESS, True
         return HarmState.UNKNOWN, False
+
+    def goes_on(self, pairs: Sequence[Worsening]) -> bool:
+        """Whether another pair may still show harm."""
+        if len(pairs) >= self.cap or self.judge(pairs)[0] is not HarmState.UNKNOWN:
+            return False
+        means = [math.fsum(column) / len(column) for column in zip(*pairs, strict=True)]
+        below = all(mean < harm.margin for mean, harm in zip(means, self.harms, strict=False))
+        return len(pairs) < self.patience or not below
 
     def measured(self, pairs: Sequence[Worsening]) -> tuple[Measured, ...]:
         """Estimates for the report; empty where a number is not finite."""

@@ -182,8 +182,8 @@ class Search:
         if known.passing in (Passing.INVALID, Passing.EQUIVALENT) or known.harm is not HarmState.UNASKED:
             return known
         seen = self.pairs.setdefault(key(mutant), [])
-        state, screened = HarmState.UNKNOWN, False
-        while state is HarmState.UNKNOWN and len(seen) < self.rule.cap:
+        state, screened = self.rule.judge(seen)
+        while self.rule.goes_on(seen):
             if self.bench.cost().trainings >= self.budget:
                 if not seen:
                     raise BudgetSpentError

@@ -34,7 +34,7 @@ class Family(Value):
     columns: tuple[str, ...] = Field(description="Columns that are changed; empty where rows or the file are.")
     params: Mapping[str, JsonValue] = Field(description="Parameters of the fault but for its intensity.")
     group: str = Field("", description="Column whose value chooses the rows, where only a group is hit.")
-    floor: float = Field(0.01, gt=0, description="Smallest intensity that is tried.")
+    floor: float = Field(0.02, gt=0, description="Smallest intensity that is tried.")
     top: float = Field(1.0, gt=0, description="Largest intensity that is tried.")
     graded: bool = Field(True, description="False for a kind without intensity: it is in or not.")
     whole: bool = Field(False, description="Intensities are whole numbers.")

@@ -23,6 +23,7 @@ from chaos_tasks.model.target import CommandWorkload, SetupStep, Target
 from chaos_tasks.ports import Clients, Clock
 from chaos_tasks.targets import dvc, git
 from chaos_tasks.targets.dvc import SourceVersion
+from chaos_tasks.targets.pointers import pointer_name
 from chaos_tasks.workloads.command import resource_values
 from chaos_tasks.workloads.harvest import read_metrics, sha256_of
 from chaos_tasks.workloads.setup import run_setup
@@ -88,7 +89,7 @@ class Workbench:
     base_seed: int = 0
     counted: Counted = field(default_factory=Counted)
     started: float = 0.0
-    _in_place: Mutant | None = None
+    _in_place: Mutant | str | None = None  # a commit, or None for the clean version
     _prepared: OrderedDict[str, _Prepared] = field(default_factory=OrderedDict)
     _controls: dict[int, tuple[float, ...]] = field(default_factory=dict)
     _clean: _Prepared | None = None
@@ -139,10 +140,10 @@ class Workbench:
         self._restore()
         return [profile(self.clone, path, self.target.source.format) for path in self.target.source.data]
 
-    def versions(self) -> int:
-        """How many versions the first data file has, up to this one."""
-        pointer = f"{self.target.source.data[0]}.dvc"
-        return len(git.git(self.clone, "log", "--format=%H", self.version.commit, "--", pointer).split())
+    def versions(self) -> tuple[str, ...]:
+        """Commits at which data files changed, up to this version, the latest first."""
+        pointers = [pointer_name(path) for path in self.target.source.data]
+        return tuple(git.git(self.clone, "log", "--format=%H", self.version.commit, "--", *pointers).split())
 
     # --- the protocol -----------------------------------------------------------------------------------------------
 
@@ -192,19 +193,36 @@ class Workbench:
         """
         prepared = self._clean_version() if mutant is None else self._prepare(mutant)
         self._put(mutant)
+        return self._named(prepared)
+
+    def tables_at(self, commit: str) -> Mapping[str, Path]:
+        """Tables of another version of the same data; what cannot be prepared has no prepared ones."""
+        prepared = self._prepare(commit)
+        self._put(commit)
+        return self._named(prepared)
+
+    def _named(self, prepared: _Prepared) -> Mapping[str, Path]:
         suffix = f"*.{self.target.source.format}"
-        made = {f"prepared/{path.name}": path for path in sorted(prepared.folder.rglob(suffix))}
-        return {**{path: self.clone / path for path in self.target.source.data}, **made}
+        made = {} if prepared.failed_at else {f"prepared/{one.name}": one for one in prepared.folder.rglob(suffix)}
+        return {**{path: self.clone / path for path in self.target.source.data}, **dict(sorted(made.items()))}
 
     # --- one mutant ---------------------------------------------------------------------------------------------------
 
-    def _put(self, mutant: Mutant | None) -> None:
-        """Let the working tree of the clone hold exactly this mutant."""
-        if mutant == self._in_place:
+    def _put(self, wanted: Mutant | str | None) -> None:
+        """Let the working tree of the clone hold exactly this mutant, or the data of this commit."""
+        if wanted == self._in_place:
             return
         self._restore()
-        if mutant is None:
-            return
+        if isinstance(wanted, str):
+            self._in_place = wanted
+            for path in self.target.source.data:
+                file = dvc.pointed(self.clone, path, wanted)
+                dvc.bring(self.target.source.repo, wanted, path, file, dvc.cache_of(self.clone))
+                dvc.place_file(self.clone, path, file)
+        elif wanted is not None:
+            self._mutate(wanted)
+
+    def _mutate(self, mutant: Mutant) -> None:
         fault = registry.fault(mutant.family.kind)
         if not isinstance(fault, VersionFault):
             raise GuardTripped(f"{mutant.family.kind} changes no data version", remedy="leave it out")
@@ -246,13 +264,13 @@ class Workbench:
                 dvc.place_file(self.clone, path, file)
         self._in_place = None
 
-    def _prepare(self, mutant: Mutant | None) -> _Prepared:
+    def _prepare(self, wanted: Mutant | str | None) -> _Prepared:
         """Run the steps that are no gate; the last few results stay on disk."""
-        key = "clean" if mutant is None else mutant.content_sha256[:20]
+        key = wanted.content_sha256[:20] if isinstance(wanted, Mutant) else wanted or "clean"
         if key in self._prepared:
             self._prepared.move_to_end(key)
             return self._prepared[key]
-        self._put(mutant)
+        self._put(wanted)
         folder = self.folder / "prepared" / key
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
