@@ -50,6 +50,7 @@ class RecordKind(StrEnum):
     CAMPAIGN_ADJUSTED = "campaign.adjusted"
     CAMPAIGN_ENDED = "campaign.ended"
     REPORT_ISSUED = "report.issued"
+    GATE_TESTED = "gate.tested"
 
 
 class Registered(Value):
