@@ -143,12 +143,6 @@ def outside(name: str, seen: str, wanted: str, n: int, asked: int, shown: float,
     return f"{name} was {seen}, not {wanted}, in {n} of {count(asked, 'trial')}, {rest}."
 
 
-def not_shown(sentence: str, share: float, needed: int) -> str:
-    """A yes-or-no check that passed in too few trials for the reliability that was asked for."""
-    more = f"{count(needed, 'such trial')} would show the {percent(share)} asked for"
-    return f"{sentence.rstrip('.')}: {more}."
-
-
 def answer(state: CheckState) -> str:
     """One word that a reader of a report needs no glossary for."""
     return {CheckState.PASSED: "passed", CheckState.FAILED: "failed", CheckState.UNKNOWN: "not known"}[state]

@@ -1,4 +1,4 @@
-"""The files that go with a run: the experiment, the environment, the ledger's records, and two pictures."""
+"""The files that go with a run: experiment, environment, ledger records, the panels of its checks, two pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 
 from chaos_tasks.judging.dossier import Dossier
 from chaos_tasks.model.base import canonical
+from chaos_tasks.reports.panel import checks_page
 from chaos_tasks.tracking.plots import write_plots
 
 
@@ -23,6 +24,7 @@ def write_artifacts(dossier: Dossier, folder: Path) -> None:
         (folder / "plan.json").write_bytes(dossier.plan.canonical())
     if dossier.verdict is not None:
         (folder / "verdict.json").write_bytes(dossier.verdict.canonical())
+        (folder / "checks.html").write_text(checks_page(dossier), encoding="utf-8")
     lines = b"\n".join(stored.canonical() for stored in dossier.records)
     (folder / "ledger.jsonl").write_bytes(lines + b"\n")
     (folder / "environment.json").write_bytes(environment())

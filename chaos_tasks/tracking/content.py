@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from chaos_tasks.judging.dossier import Dossier
+from chaos_tasks.judging.wording import answer, compact
 from chaos_tasks.model.base import canonical
 from chaos_tasks.model.trial import Arm, Trial, TrialStatus
-from chaos_tasks.model.verdict import CheckResult
+from chaos_tasks.model.verdict import CheckResult, EvidencePoint, Verdict
 
 PARAM_LIMIT = 6000  # characters; MLflow cuts longer ones without a word
 TAG_LIMIT = 5000
+POINTS = 200  # of one check's evidence; a chart shows no more
+E_LIMIT = 308.0  # powers of ten beyond which MLflow's database would hold an infinity
 _NOT_ALLOWED = re.compile(r"[^\w\-. /:]")
 
 
@@ -63,7 +67,9 @@ def experiment_view(dossier: Dossier) -> RunView:
         "squall.plan_sha256": dossier.plan_sha256,
         "squall.ledger.first": str(first),
         "squall.ledger.last": str(last),
-        "mlflow.note.content": f"**{plan.experiment.hypothesis}**\n\n{verdict.sentence}",
+        **{_name(f"squall.check.{check.check}"): answer(check.state) for check in verdict.checks},
+        "squall.units": ",".join(sorted({check.unit for check in verdict.checks})),
+        "mlflow.note.content": _note(plan.experiment.hypothesis, verdict),
     }
     return RunView(
         name=plan.experiment.name,
@@ -100,13 +106,16 @@ def _experiment_metrics(dossier: Dossier) -> tuple[Metric, ...]:
     assert verdict is not None  # noqa: S101  experiment_view has looked
     found = [
         Metric("squall.trials", verdict.trials),
+        Metric("squall.trials_reused", verdict.trials_reused),
+        Metric("squall.trials_saved", verdict.trials_saved),
         Metric("squall.trials_wall_s", verdict.trials_wall_s),
         Metric("squall.lost_steps", verdict.lost_steps),
     ]
     optional = {"squall.detect_s": verdict.detect_s, "squall.recover_s": verdict.recover_s}
     found += [Metric(name, value) for name, value in optional.items() if value is not None]
+    alpha = dossier.plan.experiment.analysis.alpha if dossier.plan is not None else 0.05
     for check in verdict.checks:
-        found += _check_metrics(check)
+        found += _check_metrics(check, alpha)
     for trial in dossier.trials:
         found += [
             Metric(_name(f"{trial.arm.value}.{name}"), value, trial.seed) for name, value in trial.metrics.items()
@@ -114,11 +123,42 @@ def _experiment_metrics(dossier: Dossier) -> tuple[Metric, ...]:
     return tuple(found)
 
 
-def _check_metrics(check: CheckResult) -> list[Metric]:
+def _note(hypothesis: str, verdict: Verdict) -> str:
+    """What MLflow shows at the top of the run, as Markdown."""
+    lines = [f"- `{check.check}` {compact(check)}" for check in verdict.checks]
+    return "\n\n".join([f"**{hypothesis}**", verdict.sentence, "\n".join(lines)])
+
+
+def _check_metrics(check: CheckResult, alpha: float) -> list[Metric]:
+    """The result at step n, and the evidence at the step of each look, so that MLflow's own chart shows it grow."""
     values = {"worse_by": check.estimate, "low": check.low, "high": check.high, "margin": check.margin}
     if check.unit == "trial":
         values = {"share_within": check.estimate, "low": check.low, "high": check.high}
-    return [Metric(_name(f"check.{check.check}.{name}"), value) for name, value in values.items() if value is not None]
+    found = {(name, point.n): value for point in _some(check.evidence) for name, value in _look(point, alpha).items()}
+    last = check.evidence[-1].n if check.evidence else 0
+    found |= {(name, last): value for name, value in values.items() if value is not None}
+    if check.decided_at_n is not None:
+        found["decided_at", last] = check.decided_at_n
+    return [Metric(_name(f"check.{check.check}.{name}"), value, step) for (name, step), value in found.items()]
+
+
+def _look(point: EvidencePoint, alpha: float) -> dict[str, float]:
+    """Both e-values as powers of ten, beside the one that decides; the interval as far as it is closed."""
+    numbers = {"worse_by": point.estimate, "low": point.low, "high": point.high}
+    powers = {"log10_e_pass": point.log_e_pass, "log10_e_fail": point.log_e_fail}
+    limited = {
+        name: max(-E_LIMIT, min(E_LIMIT, natural / math.log(10)))
+        for name, natural in powers.items()
+        if not math.isnan(natural)
+    }
+    known = {name: value for name, value in numbers.items() if value is not None}
+    return known | limited | {"log10_e_needed": -math.log10(alpha)}
+
+
+def _some(points: Sequence[EvidencePoint]) -> Sequence[EvidencePoint]:
+    """At most POINTS of them, the last one among them."""
+    step = -(-len(points) // POINTS) or 1
+    return points[::-1][::step][::-1]
 
 
 def trial_view(trial: Trial) -> RunView:

@@ -1,12 +1,14 @@
-"""Two pictures of a run: each check's effect against its margin, and what happened when."""
+"""Two pictures of a run: each check's readings, effect and evidence, and what happened when."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chaos_tasks.judging.dossier import Dossier
 from chaos_tasks.judging.timeline import moments
+from chaos_tasks.judging.wording import answer, log10
 from chaos_tasks.model.experiment import Check
 from chaos_tasks.model.trial import Arm, Observation
 from chaos_tasks.model.verdict import CheckResult, CheckState
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MARKS = {CheckState.PASSED: "o", CheckState.FAILED: "D", CheckState.UNKNOWN: "o"}
 COLOURS = {CheckState.PASSED: "#1a7f4b", CheckState.FAILED: "#b3261e", CheckState.UNKNOWN: "#6b7280"}
 DPI = 80  # legible in MLflow's pane, and drawn in a third of the time of 150
 
@@ -26,27 +29,28 @@ def write_plots(dossier: Dossier, folder: Path) -> None:
             figure.savefig(folder / f"{name}.png", dpi=DPI)
 
 
-def _figure(height: float) -> Figure:
+def _figure(height: float, width: float = 9) -> Figure:
     """A figure without pyplot, which would keep it alive and is slow to import."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _checks(dossier: Dossier) -> Figure | None:
-    """Per check: the readings of both arms on the left, the worsening with interval and margin on the right."""
+    """Per check: the readings of both arms, the worsening with interval and margin, and the evidence as it grew."""
     if dossier.plan is None or dossier.verdict is None:
         return None
     results = {result.check: result for result in dossier.verdict.checks}
     rows = [(check, results[check.name]) for check in dossier.plan.experiment.steady_state if check.name in results]
-    figure = _figure(1.0 + 1.6 * len(rows))
-    axes = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(2, 3))
-    for (check, result), (left, right) in zip(rows, axes, strict=True):
+    figure = _figure(0.4 + 1.9 * len(rows), width=12)
+    axes = figure.subplots(len(rows), 3, squeeze=False, width_ratios=(2, 3, 3))
+    for (check, result), (left, middle, right) in zip(rows, axes, strict=True):
         _draw_readings(left, check, [item for item in dossier.observations if item.check == check.name])
-        _draw_effect(right, result)
+        _draw_effect(middle, result)
+        _draw_evidence(right, result, dossier.plan.experiment.analysis.alpha)
     return figure
 
 
@@ -61,20 +65,62 @@ def _draw_readings(axes: Axes, check: Check, observations: list[Observation]) ->
         axes.plot(at, [values[arm] for arm in Arm if arm in values], "o-", color="#374151", alpha=0.6, markersize=4)
     axes.set_xticks(range(len(Arm)), [arm.value for arm in Arm])
     axes.set_xlim(-0.4, len(Arm) - 0.6)
-    axes.set_title(check.name, fontsize=10, loc="left")
+    if not by_seed:
+        axes.text(0.5, 0.5, "no number per trial", transform=axes.transAxes, ha="center", va="center", fontsize=8)
+        axes.set_yticks([])
+    axes.set_title(check.name, fontsize=10)  # in the middle: matplotlib writes an exponent at the left
 
 
 def _draw_effect(axes: Axes, result: CheckResult) -> None:
+    """The mark's form is the answer's: a diamond failed, a dot passed, hollow not known; open ends run off the axis."""
     colour = COLOURS[result.state]
-    if result.estimate is not None and result.low is not None and result.high is not None:
-        axes.plot([result.low, result.high], [0, 0], color=colour, linewidth=3, solid_capstyle="butt")
-        axes.plot([result.estimate], [0], "o", color=colour, markersize=7)
+    if result.estimate is not None and math.isfinite(result.estimate):
+        ends = (result.low, result.high)
+        shown = [value for value in (*ends, result.estimate, 0.0, result.margin) if value is not None]
+        reach = 0.4 * (max(shown) - min(shown)) if None in ends else 0.0
+        low, high = (end if end is not None else result.estimate for end in ends)
+        axes.plot([low, high], [0, 0], color=colour, linewidth=3, solid_capstyle="butt", alpha=0.6)
+        for end, marker, edge in ((ends[0], "<", min(shown) - reach), (ends[1], ">", max(shown) + reach)):
+            if end is None:
+                axes.plot([result.estimate, edge], [0, 0], color=colour, linewidth=3, linestyle=":")
+                axes.plot([edge], [0], marker, color=colour, markersize=6)
+        face = "white" if result.state is CheckState.UNKNOWN else colour
+        axes.plot([result.estimate], [0], MARKS[result.state], color=colour, markerfacecolor=face, markersize=8)
     if result.margin is not None:
         axes.axvline(result.margin, color="#111827", linestyle="--", linewidth=1)
         axes.axvline(0, color="#9ca3af", linewidth=0.8)
         axes.set_xlabel("worse by (dashed: margin)", fontsize=8)
+    elif result.estimate is not None:
+        axes.set_xlim(-0.05, 1.05)
+        axes.set_xlabel("share of trials within tolerance", fontsize=8)
     axes.set_yticks([])
-    axes.set_title(f"{result.state.value}: {result.reason.value}", fontsize=9, loc="left", color=colour)
+    axes.locator_params(axis="x", nbins=5)
+    words = f"{answer(result.state)}: {result.reason.value.replace('_', ' ')}"
+    axes.set_title(words, fontsize=9, loc="left", color=colour)
+
+
+def _draw_evidence(axes: Axes, result: CheckResult, alpha: float) -> None:
+    """log10 of the e-values over units, as in the report: the first to reach the dashed line decides."""
+    if not result.evidence:
+        axes.set_axis_off()
+        return
+    needed = -math.log10(alpha)
+    n = [point.n for point in result.evidence]
+    for name, style, colour in (
+        ("pass", "o-", COLOURS[CheckState.PASSED]),
+        ("fail", "s--", COLOURS[CheckState.FAILED]),
+    ):
+        logs = [point.log_e_pass if name == "pass" else point.log_e_fail for point in result.evidence]
+        kept = [max(-2 * needed, min(4 * needed, value / math.log(10))) for value in logs]
+        axes.plot(n, kept, style, color=colour, markersize=4, label=f"{name} {log10(logs[-1])}")
+    axes.axhline(needed, color="#111827", linestyle="--", linewidth=1)
+    if result.decided_at_n is not None:
+        axes.axvline(result.decided_at_n, color="#111827", linestyle=":", linewidth=1)
+    if len(n) <= 12:
+        axes.set_xticks(n)
+    decided = f", decided at {result.decided_at_n:,}" if result.decided_at_n is not None else ""
+    axes.set_title(f"log10 e over units ({result.unit}){decided}", fontsize=9, loc="left")
+    axes.legend(fontsize=8, loc="best")
 
 
 def _timeline(dossier: Dossier) -> Figure | None:

@@ -91,6 +91,33 @@ def test_the_verdict_and_each_seed_are_shown(published: MlflowPublisher) -> None
     assert [(metric.step, metric.value) for metric in history] == [(100, 0.86), (101, 0.87), (102, 0.85), (103, 0.89)]
 
 
+def test_the_evidence_is_a_metric_over_units_beside_the_line_that_decides(published: MlflowPublisher) -> None:
+    (experiment,) = runs(published, kind="experiment")
+    tags, metrics = experiment.data.tags, experiment.data.metrics
+
+    def history(name: str) -> list[tuple[int, float]]:
+        found = published.client().get_metric_history(experiment.info.run_id, f"check.auc.{name}")
+        return sorted((metric.step, metric.value) for metric in found)
+
+    fail, needed = history("log10_e_fail"), history("log10_e_needed")
+    assert [step for step, _ in fail] == [step for step, _ in needed] == [1, 2, 3, 4]
+    decided = int(metrics["check.auc.decided_at"])
+    assert fail[decided - 1][1] >= needed[decided - 1][1] > fail[decided - 2][1]
+    assert history("worse_by")[-1] == (4, metrics["check.auc.worse_by"])
+    assert (tags["squall.check.auc"], tags["squall.units"]) == ("failed", "seed")
+    assert "`auc` failed: worse by 0.0" in tags["mlflow.note.content"]
+    assert metrics["squall.trials_saved"] == 0
+
+
+def test_the_panel_is_a_page_that_loads_nothing(published: MlflowPublisher, tmp_path: Path) -> None:
+    (experiment,) = runs(published, kind="experiment")
+    page = Path(published.client().download_artifacts(experiment.info.run_id, "checks.html", str(tmp_path)))
+    text = page.read_text(encoding="utf-8")
+    assert "decided at" in text
+    assert "<script" not in text
+    assert "default-src 'none'" in text
+
+
 def test_the_dvc_version_is_the_data_set(published: MlflowPublisher) -> None:
     (experiment,) = runs(published, kind="experiment")
     assert experiment.inputs is not None
@@ -104,7 +131,7 @@ def test_the_files_of_the_run_are_there(published: MlflowPublisher, tmp_path: Pa
     names = {item.path for item in published.client().list_artifacts(experiment.info.run_id)}
     assert names == {
         *("experiment.yaml", "plan.json", "verdict.json", "ledger.jsonl", "environment.json"),
-        *("checks.png", "timeline.png"),
+        *("checks.png", "checks.html", "timeline.png"),
     }
     ledger = Path(published.client().download_artifacts(experiment.info.run_id, "ledger.jsonl", str(tmp_path)))
     assert [Stored.model_validate_json(line).canonical() for line in ledger.read_bytes().splitlines()] == [
