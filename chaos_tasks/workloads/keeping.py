@@ -75,11 +75,12 @@ class CheckpointKeeper:
         self._read_announcements()
         here = {name: step for name, step in self._found() if step is not None}
         wanted = {name: step for name, step in here.items() if step <= self.at_step}
-        self.done = len(wanted) < len(here)
+        beyond = len(wanted) < len(here)
         newer = [name for name in sorted(wanted, key=wanted.__getitem__) if self._keep(name, wanted[name], now, ended)]
         if newer and self._began is not None:
             self.after_s = now - self._began
-        if not self.done:  # once there is one beyond the step, the workload deletes what a fork needs
+        self.done = beyond and wanted.keys() <= self._copies.keys()
+        if not beyond:  # once there is one beyond the step, the workload deletes what a fork needs
             for name in [name for name in self._copies if name not in wanted]:
                 del self._copies[name]
                 (self.into / name).unlink(missing_ok=True)

@@ -124,6 +124,19 @@ def test_what_was_kept_too_early_is_copied_again_once_it_is_announced(training: 
     assert kept.files == {"ckpt-20.pt": hashlib.sha256(b"whole, at last").hexdigest()}
 
 
+def test_a_file_that_is_not_yet_still_is_waited_for_after_the_step(tmp_path: Path) -> None:
+    training = Training(tmp_path, announces=False)
+    training.save(60)
+    training.save(80)
+    training.look()
+    assert training.keeper.kept() is None
+    training.look(after_s=SETTLE_S)
+    kept = training.keeper.kept()
+    assert kept is not None
+    assert kept.step == 60
+    assert training.keeper.done
+
+
 def test_the_end_of_the_workload_makes_everything_whole(tmp_path: Path) -> None:
     training = Training(tmp_path, announces=False)
     training.save(40)
