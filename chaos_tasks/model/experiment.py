@@ -167,6 +167,10 @@ class Guards(Value):
     lease: Duration = Field(timedelta(minutes=2), description="A fault whose lease is not renewed is swept.")
     revert_within: Duration = timedelta(minutes=2)
     rto: Duration = Field(timedelta(minutes=2), description="Time allowed to be healthy again after the revert.")
+    detect_within: Duration | None = Field(
+        None,
+        description="A signal later than this after the fault is too late to count as noticing; by default none is.",
+    )
 
 
 class Design(StrEnum):

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.experiment import KnownFinding, When
+from chaos_tasks.model.reaction import ReactionDetail
+from chaos_tasks.model.reaction import Response as Response  # said with the outcome, so named beside it
 
 
 class Outcome(StrEnum):
@@ -19,18 +21,6 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
     ABORTED = "aborted"
     UNREVERTED = "unreverted"  # the only one that pages
-
-
-class Response(StrEnum):
-    """What the system did about the fault, by the signals that its owners really have."""
-
-    MASKED = "masked"
-    DETECTED = "detected"
-    RECOVERED = "recovered"
-    SILENT = "silent"
-    CRASHED = "crashed"
-    HUNG = "hung"
-    UNKNOWN = "unknown"
 
 
 class Reason(StrEnum):
@@ -123,6 +113,7 @@ class Verdict(Value):
     noticed_by: str = ""
     detect_s: float | None = Field(None, description="From injection to the first operational signal.")
     recover_s: float | None = Field(None, description="From revert (or firing) to healthy again.")
+    reaction: ReactionDetail | None = Field(None, description="The response in numbers; None: no treatment trial.")
     lost_steps: int = 0
     trials: int = 0
     trials_wall_s: float = 0.0
