@@ -39,16 +39,23 @@ class Exports:
     campaigns: Campaigns
     clock: Clock
 
-    def night(self, campaign_id: str) -> Exported:
-        """Report of a campaign, and the record that it ended; raises LedgerError for an unknown one."""
+    def night(self, campaign_id: str, *, over: bool = False) -> Exported:
+        """Report of a campaign; raises LedgerError for an unknown one.
+
+        Once it is over, its answers are judged among all its questions, and its end is recorded: when the caller says
+        so, or every planned run has its verdict.
+        """
         ledger = self.campaigns.ledger
         planned = list(ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_PLANNED,)))
         if not planned:
             raise LedgerError(f"no campaign {campaign_id} in the ledger", remedy="`squall report` shows the last night")
+        over = over or self.campaigns.is_over(campaign_id)
+        if over:
+            self.campaigns.adjust(campaign_id)
         until = self.clock.now()
         period = Period(title=campaign_id, since=planned[0].record.occurred_at, until=until, campaign_id=campaign_id)
         exported = self._write(period, campaign_id)
-        if not list(ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_ENDED,))):
+        if over and not list(ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_ENDED,))):
             self.campaigns.end(campaign_id, exported.screen.splitlines()[0])
         return exported
 

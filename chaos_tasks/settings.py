@@ -56,6 +56,9 @@ class Settings(Value):
     credentials_file: str = ""
     python: str = Field(description="Interpreter that workloads run with.")
     environments: tuple[str, ...] = Field(description="Environments in which anything may be injected at all.")
+    campaign_alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="Largest mean share of false ones among the findings of a night that stand."
+    )
     sweeper_max_age_s: float = 30.0
     require_sweeper: bool = True
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
@@ -83,6 +86,7 @@ class _General(Value):
     max_parallel_experiments: int | None = Field(None, ge=1)
     python: str = ""
     environments: tuple[str, ...] = ("lab", "dev", "staging")
+    campaign_alpha: float = Field(0.05, gt=0, lt=0.5)
     sweeper_max_age_s: float = 30.0
     require_sweeper: bool = True
 
@@ -139,6 +143,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         credentials_file=env.get("SQUALL_CREDENTIALS") or ends.credentials_file,
         python=env.get("SQUALL_PYTHON") or file.squall.python or sys.executable,
         environments=file.squall.environments,
+        campaign_alpha=file.squall.campaign_alpha,
         sweeper_max_age_s=file.squall.sweeper_max_age_s,
         require_sweeper=file.squall.require_sweeper,
         targets=file.targets,

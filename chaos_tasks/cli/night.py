@@ -70,7 +70,7 @@ def _night(settings: Settings, known: LabState, console: Console, timeout_s: flo
         _complain_about_broken_files(api, console)
         run = api.trigger(DAG, {})
         campaign_id = _follow(squall, api, run.run_id, console, timeout_s)
-        exported = squall.exports.night(campaign_id)
+        exported = squall.exports.night(campaign_id, over=True)
         click.echo(f"\n{exported.screen}")  # laid out already: not to be wrapped again
         click.echo(f"\nReport  {exported.html}")
         return _code(squall, campaign_id)

@@ -75,7 +75,7 @@ class SummariseCampaignOperator(SquallOperator):
         """The first screen goes into the log; the report's path into XCom."""
         if not self.campaign_id or self.campaign_id == "None":
             raise AirflowFailException("the night was not planned\n  -> look at the log of the task `plan`")
-        exported = squall.exports.night(self.campaign_id)
+        exported = squall.exports.night(self.campaign_id, over=True)
         self.log.info("%s", exported.screen)
         context["ti"].xcom_push(key=REPORT_URL, value=str(exported.html))
         return str(exported.html)

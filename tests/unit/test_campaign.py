@@ -9,8 +9,11 @@ import pytest
 
 from chaos_tasks.campaign import CampaignPlan, Campaigns, longest_first
 from chaos_tasks.loading import load_experiments
+from chaos_tasks.model.adjustment import Adjusted
 from chaos_tasks.model.plan import Recorder
-from chaos_tasks.model.record import Note, RecordKind
+from chaos_tasks.model.record import Judged, Note, Record, RecordKind
+from chaos_tasks.testing.memory_ledger import MemoryLedger
+from tests.unit.judging.test_adjustment import margin_run
 from tests.unit.toy_project import ToyProject
 
 NIGHT = date(2026, 11, 23)
@@ -49,6 +52,7 @@ def test_a_night_runs_the_nightly_ones_longest_first_and_names_the_broken(toy: T
     assert isinstance(stored.record.payload, Note)
     assert stored.record.payload.facts["experiments"] == ["long", "quick"]
     assert stored.record.payload.facts["broken"] == list(plan.broken)
+    assert len(stored.record.payload.facts["faults"]) == len(stored.record.payload.facts["targets"]) == 2
 
 
 def test_a_second_campaign_of_one_date_gets_a_number(toy: ToyProject) -> None:
@@ -85,3 +89,79 @@ def test_an_ended_campaign_says_so_once(toy: ToyProject) -> None:
     part.end(plan.campaign_id, "all held")
     part.end(plan.campaign_id, "all held")
     assert len(list(toy.ledger.records(kinds=[RecordKind.CAMPAIGN_ENDED]))) == 1
+
+
+def judged(toy: ToyProject, plan: CampaignPlan, name: str, e: float, seeds: tuple[int, ...]) -> None:
+    """Write the records of a planned run whose one check brought this evidence."""
+    entry = next(one for one in plan.entries if one.experiment == name)
+    for number, stored in enumerate(margin_run(name, e, seeds).records):
+        key = f"{entry.run_id}/{number}"
+        record = stored.record.model_copy(update={"run_id": entry.run_id, "idem_key": key})
+        toy.ledger.append(record)
+
+
+def adjustments(toy: ToyProject) -> list[Adjusted]:
+    found = [stored.record.payload for stored in toy.ledger.records(kinds=[RecordKind.CAMPAIGN_ADJUSTED])]
+    return [one for one in found if isinstance(one, Adjusted)]
+
+
+def test_a_night_is_over_when_every_planned_run_has_its_answer(toy: ToyProject) -> None:
+    part = campaigns(toy)
+    plan = part.plan(NIGHT)
+    judged(toy, plan, "quick", 30, (1, 2))
+    assert not part.is_over(plan.campaign_id)
+    run = plan.entries[0].run_id
+    toy.ledger.append(
+        Record(
+            kind=RecordKind.RUN_REFUSED,
+            idem_key="r",
+            occurred_at=toy.clock.now(),
+            run_id=run,
+            payload=Note(text="busy"),
+        )
+    )
+    assert part.is_over(plan.campaign_id)
+
+
+def test_adjusting_a_night_rewrites_no_verdict_and_happens_once(toy: ToyProject) -> None:
+    part = campaigns(toy)
+    plan = part.plan(NIGHT)
+    judged(toy, plan, "quick", 30, (1, 2))
+    judged(toy, plan, "long", 0.5, (1, 2))
+    verdicts = [stored for stored in toy.ledger.records() if isinstance(stored.record.payload, Judged)]
+    first = part.adjust(plan.campaign_id)
+    assert part.adjust(plan.campaign_id) == first
+    assert adjustments(toy) == [first]
+    assert [stored for stored in toy.ledger.records() if isinstance(stored.record.payload, Judged)] == verdicts
+
+
+def test_adjustments_are_a_chain_in_the_log(toy: ToyProject) -> None:
+    part = campaigns(toy)
+    for night in range(3):
+        plan = part.plan(NIGHT)
+        judged(toy, plan, "quick", 12, (10 * night, 10 * night + 1))
+        part.adjust(plan.campaign_id)
+    first, second, third = adjustments(toy)
+    assert (first.previous_seq, first.before.procedure.nights) == (None, 0)
+    assert (second.before, third.before) == (first.after, second.after)
+    stored = list(toy.ledger.records(kinds=[RecordKind.CAMPAIGN_ADJUSTED]))
+    assert (third.previous_seq, third.previous_leaf_sha256) == (stored[1].seq, stored[1].leaf_sha256)
+    assert third.after.experiments[0].log_e > first.after.experiments[0].log_e
+
+
+def test_two_nights_that_end_at_once_do_not_share_a_place_in_the_chain(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = campaigns(toy)
+    one, other = part.plan(NIGHT), part.plan(NIGHT)
+    write, raced = MemoryLedger.append, []
+
+    def append(ledger: MemoryLedger, record: Record) -> object:
+        if record.kind is RecordKind.CAMPAIGN_ADJUSTED and not raced:
+            raced.append(True)
+            part.adjust(other.campaign_id)
+        return write(ledger, record)
+
+    monkeypatch.setattr(MemoryLedger, "append", append)
+    part.adjust(one.campaign_id)
+    assert [found.after.procedure.nights for found in adjustments(toy)] == [1, 2]
