@@ -34,7 +34,7 @@ from chaos_tasks.model.record import Judged, RecordKind, Recovery, Registered, S
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Verdict
-from chaos_tasks.planning import Source, at_pin, check_pin, fault_seed, make_plan
+from chaos_tasks.planning import Source, at_pin, check_pin, controls_ahead, fault_seed, make_plan
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
 from chaos_tasks.runs import Run, RunWriter
 from chaos_tasks.safety import guards
@@ -191,9 +191,10 @@ class Engine:
     # --- under fault ------------------------------------------------------------------------------------------
 
     def baseline(self, run_id: str) -> int:
-        """Control trials; returns how many there are."""
+        """Control trials, as many as are needed before the fault is in; returns how many there are."""
         plan = self._live(run_id)
-        return self.parts.loop.run(Exercise(plan, Arm.CONTROL, plan.seeds))
+        ahead = len(plan.seeds) if controls_ahead(plan) else plan.experiment.analysis.needed
+        return self.parts.loop.run(Exercise(plan, Arm.CONTROL, plan.seeds[:ahead]))
 
     def inject(self, run_id: str) -> tuple[Receipt, ...]:
         """Put in every fault that is to be in before the workload.  Raises InjectError, GuardTripped or Fenced."""
@@ -275,6 +276,7 @@ class Engine:
             run.handles(),
             facts_of(run.stored()),
             self.parts.clock.now(),
+            pairs=run.pairs(),
         )
         self._writer(plan).write(RecordKind.EVALUATE_VERDICT, Judged(verdict=verdict), outcome=verdict.outcome)
         self._unlock(plan)

@@ -1,20 +1,25 @@
 """Runs the trials of one arm: each recorded before and after, resumed at the first unfinished one, void unless
-the faults were in all the time."""
+the faults were in all the time; a treatment's control runs right before it where the fault cannot reach it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from chaos_tasks import registry
-from chaos_tasks.errors import Fenced, GuardTripped, ProbeError
-from chaos_tasks.model.experiment import Check, Exactly, Range, Step, When
+from pydantic import JsonValue
+
+from chaos_tasks.controls import ControlBank, differing
+from chaos_tasks.errors import Fenced, GuardTripped
+from chaos_tasks.judging.facts import facts_of
+from chaos_tasks.judging.judge import is_decided
+from chaos_tasks.model.experiment import Step
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import RecordKind, TrialEnd, TrialStart
 from chaos_tasks.model.spec import FiringSpec
 from chaos_tasks.model.trial import Arm, Observation, Trial, TrialStatus
+from chaos_tasks.observing import compare_all, observe_all, out_of_tolerance
 from chaos_tasks.planning import fault_seed
 from chaos_tasks.ports import Clients, Clock, Ledger, TrialRunner
 from chaos_tasks.renewing import renew_faults, still_in
@@ -22,12 +27,6 @@ from chaos_tasks.runs import Run, RunWriter
 from chaos_tasks.safety import lever
 from chaos_tasks.trialing import Prepared, blocked_trial, trial_id, trial_spec
 from chaos_tasks.workspaces import Workspaces
-
-_ARMS = {
-    When.ALWAYS: (Arm.CONTROL, Arm.TREATMENT),
-    When.UNDER_FAULT: (Arm.TREATMENT,),
-    When.AFTER: (Arm.RECOVERY,),
-}
 
 
 @dataclass(frozen=True)
@@ -54,31 +53,74 @@ class TrialLoop:
 
     def run(self, exercise: Exercise) -> int:
         """Run what is not finished yet; returns how many trials of the arm have ended."""
-        plan, arm = exercise.plan, exercise.arm
-        done = {end.trial.seed for end in Run(self.ledger, plan.run_id).ended_trials(arm)}
+        run = Run(self.ledger, exercise.plan.run_id)
+        done = {end.trial.seed for end in run.ended_trials(exercise.arm)}
         waiting = [seed for seed in exercise.seeds if seed not in done]
-        if not waiting:
+        if not waiting or self._decided(exercise):
             return len(done)
-        prepared = self.workspaces.prepare(plan, arm, self.clock)
-        if not prepared.usable:  # one data version, one refusal: more seeds would say the same
+        waiting = self._after_reuse(exercise, waiting)
+        prepared = self.workspaces.prepare(exercise.plan, exercise.arm, self.clock) if waiting else None
+        if prepared is not None and not prepared.usable:  # one data version, one refusal: more seeds would say the same
             if not done:
-                self._end(plan, blocked_trial(plan, arm, waiting[0], prepared))
-                done.add(waiting[0])
-            return len(done)
-        return len(done) + self._loop(exercise, waiting, prepared)
+                self._end(exercise.plan, blocked_trial(exercise.plan, exercise.arm, waiting[0], prepared))
+        elif prepared is not None:
+            self._loop(exercise, waiting, prepared)
+        return len({end.trial.seed for end in run.ended_trials(exercise.arm)})
 
-    def _loop(self, exercise: Exercise, waiting: Sequence[int], prepared: Prepared) -> int:
+    def _after_reuse(self, exercise: Exercise, waiting: Sequence[int]) -> list[int]:
+        """Take what controls the log has already; returns the seeds that are still to be run."""
+        if exercise.arm is not Arm.CONTROL:
+            return list(waiting)
+        return [seed for seed in waiting if not self._reuse(exercise.plan, seed)]
+
+    def _loop(self, exercise: Exercise, waiting: Sequence[int], prepared: Prepared) -> None:
         runner = self.open_runner(exercise.plan)
-        ended = 0
         try:
             for seed in waiting:
                 self._check_go_on(exercise)
-                ended += 1
-                if self._one(exercise, runner, seed, prepared):
+                self._control_first(exercise, runner, seed)
+                if self._one(exercise, runner, seed, prepared) or self._decided(exercise):
                     break
         finally:
             runner.close()
-        return ended
+
+    def _decided(self, exercise: Exercise) -> bool:
+        """Whether further treatment trials could change nothing."""
+        if exercise.arm is not Arm.TREATMENT:
+            return False
+        run = Run(self.ledger, exercise.plan.run_id)
+        ends = run.ended_trials()
+        if not any(end.trial.arm is Arm.TREATMENT for end in ends):
+            return False
+        trials = [end.trial for end in ends]
+        observations = [observation for end in ends for observation in end.observations]
+        pairs = [pair for end in ends for pair in end.pairs]
+        return is_decided(exercise.plan, trials, observations, facts_of(run.stored()), pairs=pairs)
+
+    def _control_first(self, exercise: Exercise, runner: TrialRunner, seed: int) -> None:
+        """The control of a treatment's seed, unless it is there: taken from the log, or run beside the fault.
+
+        Only seeds beyond those that the baseline ran are without one, and only where the fault cannot reach a control.
+        """
+        if exercise.arm is not Arm.TREATMENT or self._control(exercise.plan, seed) is not None:
+            return
+        if self._reuse(exercise.plan, seed):
+            return
+        clean = self.workspaces.prepare(exercise.plan, Arm.CONTROL, self.clock)
+        if clean.usable:
+            self._one(Exercise(exercise.plan, Arm.CONTROL, (seed,)), runner, seed, clean)
+
+    def _control(self, plan: Plan, seed: int) -> Trial | None:
+        controls = [end.trial for end in Run(self.ledger, plan.run_id).ended_trials(Arm.CONTROL)]
+        return next((trial for trial in controls if trial.seed == seed), None)
+
+    def _reuse(self, plan: Plan, seed: int) -> bool:
+        """Write a known control into this run; False when there is none, or when this run is to check it."""
+        known = self._bank.find(plan, seed)
+        if known is None or self._bank.claim_check(plan):
+            return False
+        self._end(plan, known)
+        return True
 
     def _one(self, exercise: Exercise, runner: TrialRunner, seed: int, prepared: Prepared) -> bool:
         """Run one trial; True when a stop condition says that it was the last."""
@@ -93,15 +135,35 @@ class TrialLoop:
         if arm is Arm.TREATMENT and self._faults_in(plan, missing_is_void=True) != epochs:
             trial = trial.model_copy(update={"status": TrialStatus.VOID, "error": "a fault was not in all the time"})
         observations = self._end(plan, trial)
+        if arm is Arm.CONTROL:
+            self._bank_it(plan, trial, observations)
         if trial.status is TrialStatus.VOID:
             lever.check(self.workspaces.home)  # whoever pulled it ended the trial: the run is aborted, not inconclusive
         return arm is Arm.TREATMENT and self._stop_tripped(plan, observations)
 
     def _end(self, plan: Plan, trial: Trial) -> tuple[Observation, ...]:
-        observations = tuple(observe(check, trial) for check in plan.experiment.steady_state if asks(check, trial.arm))
-        end = TrialEnd(trial=trial, observations=observations)
+        observations = observe_all(plan, trial)
+        pairs = compare_all(plan, self._control(plan, trial.seed), trial) if trial.arm is Arm.TREATMENT else ()
+        end = TrialEnd(trial=trial, observations=observations, pairs=pairs)
         self._writer(plan).write(RecordKind.TRIAL_ENDED, end, key=f"{trial.arm}/{trial.seed}")
         return observations
+
+    def _bank_it(self, plan: Plan, trial: Trial, observations: Sequence[Observation]) -> None:
+        """Keep a control for later runs; where one was known already, this was the A/A test of it."""
+        known = self._bank.find(plan, trial.seed)
+        if known is None:
+            self._bank.keep(plan, trial)
+            return
+        differ = differing(observations, observe_all(plan, known))
+        text = f"control of seed {trial.seed} run again: " + (f"{', '.join(differ)} differ" if differ else "the same")
+        facts: dict[str, JsonValue] = {"trial": trial.id, "against": known.reused_from, "differ": [*differ]}
+        self._writer(plan).note(RecordKind.CONTROL_CHECKED, text, key=str(trial.seed), facts=facts)
+        if differ:
+            self._bank.forget(plan, trial.seed)
+
+    @property
+    def _bank(self) -> ControlBank:
+        return ControlBank(self.ledger, self.workspaces.home, self.workspaces.python)
 
     def _faults_in(self, plan: Plan, *, missing_is_void: bool = False) -> dict[str, int]:
         """Epoch of each `before` fault that ledger and place agree is in; raises Fenced when one is not."""
@@ -162,30 +224,3 @@ class TrialLoop:
 
     def _writer(self, plan: Plan) -> RunWriter:
         return RunWriter.of(plan, self.ledger, self.clock, self.recorder)
-
-
-def asks(check: Check, arm: Arm) -> bool:
-    """Whether a check looks at trials of this arm."""
-    return arm in _ARMS[check.when]
-
-
-def observe(check: Check, trial: Trial) -> Observation:
-    """Measure one check on one trial; what cannot be measured has an error and no value."""
-    seen = {"check": check.name, "trial_id": trial.id, "arm": trial.arm, "seed": trial.seed}
-    try:
-        params = registry.probe_params(check.probe, check.params)
-        measured = registry.probe(check.probe).measure(trial, params)
-    except ProbeError as error:
-        return Observation.model_validate({**seen, "error": error.message})
-    return Observation.model_validate({**seen, "value": measured.value, "unit": measured.unit})
-
-
-def out_of_tolerance(check: Check, observation: Observation) -> bool:
-    """Whether one observation alone breaks a range or an exact value; a margin needs the judge."""
-    tolerance, value = check.tolerance, observation.value
-    if isinstance(tolerance, Exactly):
-        return value is not None and value != tolerance.value
-    if isinstance(tolerance, Range) and isinstance(value, int | float):
-        low, high = tolerance.min, tolerance.max
-        return not ((low is None or value >= low) and (high is None or value <= high))
-    return False

@@ -97,7 +97,7 @@ def _params_problems(
     noun: str, kind: str, params: Mapping[str, object], kind_at: Location, params_at: Location, document: Document
 ) -> list[Problem]:
     try:
-        plugin = registry.fault(kind) if noun == "fault" else registry.probe(kind)
+        plugin = registry.fault(kind) if noun == "fault" else _any_probe(kind)
     except SquallError as error:
         field = ".".join(str(part) for part in kind_at)
         return [Problem(document.line(kind_at), field, error.message, error.remedy)]
@@ -106,6 +106,11 @@ def _params_problems(
     except ValidationError as error:
         return problems_of(error, document, plugin.params_type, params_at)
     return []
+
+
+def _any_probe(kind: str) -> registry.AnyProbe | registry.AnyPairProbe:
+    """A probe of either sort; which of them a check may name is its unit's to say (Check)."""
+    return registry.pair_probe(kind) if kind in registry.pair_probe_kinds() else registry.probe(kind)
 
 
 def load_target(path: Path, variables: Mapping[str, str], *, keep_unset: bool = False) -> Target:

@@ -112,6 +112,15 @@ def seeds_of(experiment: Experiment, now: datetime) -> tuple[int, ...]:
     return tuple(range(first, first + analysis.seeds))
 
 
+def controls_ahead(plan: Plan) -> bool:
+    """Whether all controls must run before the fault is in: it stands on something that a control would meet too.
+
+    A data fault lies in the run's own clone, and one fired during the workload meets treatment trials only.
+    """
+    standing = [plan.places.get(step.name) for step in plan.experiment.method if not step.fires_during]
+    return any(place is None or place.type != "dvc" for place in standing)
+
+
 def fault_seed(run_seed: int, step: str, n: int = 0) -> int:
     """Seed of a fault's own draws: apart from the training's, and reproducible from the plan."""
     return int.from_bytes(hashlib.sha256(f"{run_seed}/{step}/{n}".encode()).digest()[:6], "big")

@@ -22,7 +22,7 @@ from chaos_tasks.model.record import (
     Subject,
     TrialEnd,
 )
-from chaos_tasks.model.trial import Arm, Observation, Trial
+from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial
 from chaos_tasks.model.verdict import Outcome, Verdict
 from chaos_tasks.ports import Clock, Ledger, LedgerReader
 
@@ -60,6 +60,10 @@ class Run:
     def observations(self) -> list[Observation]:
         """All observations."""
         return [observation for end in self.ended_trials() for observation in end.observations]
+
+    def pairs(self) -> list[PairObservation]:
+        """What was read from pairs of trials."""
+        return [pair for end in self.ended_trials() for pair in end.pairs]
 
     def handles(self) -> list[HandleState]:
         """All handles of the run."""

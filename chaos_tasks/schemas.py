@@ -19,9 +19,9 @@ def experiment_schema() -> dict[str, Any]:
     _specialise(
         schema["$defs"]["Step"], "fault", {kind: registry.fault(kind) for kind in registry.fault_kinds()}, schema
     )
-    _specialise(
-        schema["$defs"]["Check"], "probe", {kind: registry.probe(kind) for kind in registry.probe_kinds()}, schema
-    )
+    probes = {kind: registry.probe(kind) for kind in registry.probe_kinds()}
+    pair_probes = {kind: registry.pair_probe(kind) for kind in registry.pair_probe_kinds()}
+    _specialise(schema["$defs"]["Check"], "probe", {**probes, **pair_probes}, schema)
     return {"$schema": DRAFT, **schema, "title": "Squall experiment"}
 
 

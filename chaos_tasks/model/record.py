@@ -39,6 +39,7 @@ class RecordKind(StrEnum):
     REVERT_FAILED = "revert.failed"
     TRIAL_STARTED = "trial.started"
     TRIAL_ENDED = "trial.ended"
+    CONTROL_CHECKED = "control.checked"
     STOP_TRIGGERED = "stop.triggered"
     RECOVERY_MEASURED = "recovery.measured"
     RUNG_COMPARED = "rung.compared"
@@ -157,7 +158,9 @@ class Note(Value):
     facts: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
-Payload = Registered | Armed | Act | TrialStart | TrialEnd | Recovery | Judged | SearchStarted | SearchEnded | Adjusted | Note
+Payload = (
+    Registered | Armed | Act | TrialStart | TrialEnd | Recovery | Judged | SearchStarted | SearchEnded | Adjusted | Note
+)
 
 
 class Subject(Value):

@@ -67,8 +67,8 @@ def test_an_unknown_field_planted_anywhere_is_found_on_its_line(after: int, name
 @pytest.mark.parametrize(
     ("old", "new", "line", "field", "remedy"),
     [
-        ("seeds: 2", "seeds: many", 21, "analysis.seeds", "Paired trials"),
-        ("seeds: 2", "seeds: 0", 21, "analysis.seeds", "Paired trials"),
+        ("seeds: 2", "seeds: many", 21, "analysis.seeds", "paired trials"),
+        ("seeds: 2", "seeds: 0", 21, "analysis.seeds", "paired trials"),
         ("at: elapsed", "at: sometimes", 15, "method.0.trigger", "choose one of them"),
         ("      at: elapsed\n", "", 15, "method.0.trigger", "add `at:`"),
         ("after: 2s", "aftr: 2s", 17, "method.0.trigger.aftr", "did you mean `after`?"),
