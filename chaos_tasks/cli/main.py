@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check this installation and the targets."),
     "down": ("stack", "Revert what is in, then stop everything that `up` started."),
     "faults": ("files", "List the registered faults."),
+    "gate": ("gate", "Test a pipeline's own gate, and propose the checks that it lacks."),
     "halt": ("safety", "Pull the safety lever: stop and revert everything."),
     "night": ("night", "Run one night of experiments on Airflow."),
     "probes": ("files", "List the registered probes."),

@@ -31,10 +31,8 @@ def _lines(report: GateReport) -> Iterator[str]:
         f"Tried           {len(report.tried)} mutants: {report.count(Passing.REFUSED)} refused, "
         f"{report.count(Passing.INVALID)} crashed before training, {report.count(Passing.EQUIVALENT)} equivalent"
     )
-    yield (
-        f"Not known       {report.count(harm=HarmState.UNKNOWN)} mutants undecided; {report.unsearched} of {report.strata} strata "
-        f"not reached"
-    )
+    undecided = report.count(harm=HarmState.UNKNOWN)
+    yield f"Not known       {undecided} mutants undecided; {report.unsearched} of {report.strata} strata not reached"
     if report.screen_miss is not None:
         yield f"                one pair misses harm of exactly the margin with chance {report.screen_miss:.2f}"
     cost = report.cost

@@ -1,0 +1,317 @@
+"""Tests the reference gate by mutants, adopts what is proposed, and measures on mutants and months that were held out.
+
+`python -m benchmarks.gates [--budget 280]` (about 25 minutes of one core; fewer trainings, wider intervals).  The strata
+(kind, file, column, grouping column) are split in two halves at random.  Searched: one half.  Held out: mutants of other
+seeds, intensities and groups in the same strata, mutants of the other half's strata, both on another month too; and the
+clean months after the version that limits were learnt from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+
+from chaos_tasks.clients import from_environment
+from chaos_tasks.clock import SystemClock
+from chaos_tasks.gates import tables
+from chaos_tasks.gates.adopting import as_json
+from chaos_tasks.gates.harming import HarmRule
+from chaos_tasks.gates.limits import ExtraCheck
+from chaos_tasks.gates.mutants import families, strata
+from chaos_tasks.gates.proposing import Proposal, battery, refused_by
+from chaos_tasks.gates.search import Search
+from chaos_tasks.gates.session import earlier, propose_checks, run_gate_test, score
+from chaos_tasks.gates.tables import Tables
+from chaos_tasks.gates.values import Family, GateReport, Harm, HarmState, Mutant, Passing, Tried
+from chaos_tasks.gates.wording import proposed, summary
+from chaos_tasks.gates.workbench import Workbench
+from chaos_tasks.lab.credentials import Credentials
+from chaos_tasks.lab.reference import ReferenceSpec, build_offline
+from chaos_tasks.loading import load_target
+from chaos_tasks.model.target import Target
+from chaos_tasks.stats.reliability import share_interval
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results" / "gates.json"
+MONTHS = tuple(f"2013-{month:02d}" for month in range(1, 13))
+REV, OTHER_MONTH = "data-2013-06", "data-2013-07"
+HARM = Harm(metric="auc", margin=0.01, better="higher")
+DRAWS = 50
+
+
+def target_at(repo: Path, rev: str) -> Target:
+    """The shipped target at one data version."""
+    target = load_target(ROOT / "data/targets/flights.yaml", {**os.environ, "SQUALL_FLIGHTS_REPO": str(repo)})
+    return target.model_copy(update={"source": target.source.model_copy(update={"rev": rev})})
+
+
+def open_bench(target: Target, folder: Path) -> Workbench:
+    clock, clients = SystemClock(), from_environment({})
+    return Workbench.open(target, folder, python=sys.executable, harms=[HARM], clock=clock, clients=clients)
+
+
+def halves(found: Sequence[Family], rng: np.random.Generator) -> set[str]:
+    """The strata of the searched half: half of each kind's."""
+    by_kind: dict[str, list[str]] = {}
+    for name in strata(found):
+        by_kind.setdefault(name.split()[0], []).append(name)
+    chosen: set[str] = set()
+    for names in by_kind.values():
+        chosen |= set(rng.permutation(names)[: (len(names) + 1) // 2].tolist())
+    return chosen
+
+
+def tell(tried: Tried) -> None:
+    if tried.harm is not HarmState.UNASKED:
+        worse = ", ".join(f"{one.worsening:+.4f}" for one in tried.measured)
+        print(
+            f"  {tried.mutant.family.name} at {tried.mutant.intensity:.3f}: {tried.passing.value}, "
+            f"{tried.harm.value} ({tried.pairs}) {worse}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def with_extra(target: Target, checks: Sequence[ExtraCheck], file: Path) -> Target:
+    """The target whose gate has adopted the checks."""
+    file.write_text(as_json(checks))
+    steps = tuple(
+        step.model_copy(update={"run": f"{step.run} --extra {file} --data {{data}}"}) if step.gate else step
+        for step in target.workload.setup
+    )
+    return target.model_copy(update={"workload": target.workload.model_copy(update={"setup": steps})})
+
+
+def closed(bench: Workbench, escaped: Sequence[Tried], checks: Sequence[ExtraCheck]) -> list[tuple[str, ...]]:
+    """By escape: names of the checks that refuse it."""
+    form = bench.target.source.format
+    return [refused_by(checks, tables.read(bench.tables(one.mutant), form)) for one in escaped]
+
+
+def share(successes: int, n: int) -> dict[str, float | int | None]:
+    interval = share_interval(successes, n, alpha=0.05)
+    if interval is None:
+        return {"of": 0, "count": 0, "share": None}
+    return {"count": successes, "of": n, "share": interval.estimate, "low": interval.low, "high": interval.high}
+
+
+def later_versions(bench: Workbench) -> Iterator[tuple[str, Tables]]:
+    """Clean versions after REV: cumulative ones, and half a year ending with each later month."""
+    form = bench.target.source.format
+    for month in MONTHS[6:]:
+        whole = tables.read(bench.tables_at(f"data-{month}"), form)
+        yield f"through {month}", whole
+        last = int(month[-2:])
+        yield f"six months to {month}", {name: table[table["month"] > last - 6] for name, table in whole.items()}
+
+
+def thinned(version: Tables, rng: np.random.Generator) -> Tables:
+    """A version of which a random tenth of the days never came; the same days in each table."""
+    days = {name: flight_days(name, version) for name in version}
+    every = sorted(set().union(*(set(day) for day in days.values())))
+    kept = set(rng.choice(every, round(0.9 * len(every)), replace=False).tolist())
+    return {name: table[days[name].isin(kept).to_numpy()] for name, table in version.items()}
+
+
+def flight_days(name: str, version: Tables) -> pd.Series:
+    """Month and day of each row; the prepared table has them by its key."""
+    table = version[name]
+    if "day" in table:
+        return table["month"] * 100 + table["day"]
+    flights = version["raw/flights.parquet"].set_index("flight_id")
+    return (flights["month"] * 100 + flights["day"]).reindex(table["flight_id"]).fillna(0).astype(int)
+
+
+def false_alarms(
+    bench: Workbench, few: Sequence[ExtraCheck], every: Sequence[ExtraCheck], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Clean versions that were not used: how many each set of checks refuses."""
+    found: dict[str, Any] = {"versions": {}, "versions_battery": {}}
+    thin, drawn = 0, 0
+    for name, version in later_versions(bench):
+        found["versions"][name] = list(refused_by(few, version))
+        found["versions_battery"][name] = list(refused_by(every, version))
+        for _ in range(DRAWS):
+            thin += bool(refused_by(few, thinned(version, rng)))
+            drawn += 1
+    alarms = {key: sum(map(bool, found[key].values())) for key in ("versions", "versions_battery")}
+    found["of_versions"] = share(alarms["versions"], len(found["versions"]))
+    found["of_versions_battery"] = share(alarms["versions_battery"], len(found["versions_battery"]))
+    found["of_thinned"] = share(thin, drawn)
+    return found
+
+
+def other_month(
+    repo: Path, folder: Path, escaped: Sequence[Tried], checks: Sequence[ExtraCheck], budget: int
+) -> dict[str, Any]:
+    """The same corruptions on a later month's version: still escapes there, and closed?"""
+    bench = open_bench(target_at(repo, OTHER_MONTH), folder)
+    search = Search(bench, HarmRule((HARM,), cap=3), np.random.default_rng(0), budget, tell)
+    again = []
+    for one in escaped:
+        if search.bench.cost().trainings >= budget:
+            break
+        again.append(search._harm(one.mutant, "search"))
+    still = [one for one in again if one.escaped]
+    refused = closed(bench, still, checks)
+    return {"tried": len(again), "still_escapes": len(still), "closed": share(sum(map(bool, refused)), len(refused))}
+
+
+def held_out(
+    bench: Workbench, families_: Sequence[Family], searched: set[str], first: GateReport, budget: int, seed: int
+) -> dict[str, list[Tried]]:
+    """Mutants at random, of new seeds, from the searched strata that harm and from the others that do."""
+    search = Search(bench, HarmRule((HARM,)), np.random.default_rng(seed), 0, tell)
+    harmed = {one.mutant.family.stratum for one in first.tried if one.harm is HarmState.HARMFUL}
+    same = [family for family in families_ if family.stratum in searched & harmed]
+    others = [family for family in families_ if family.stratum not in searched]
+    start = bench.cost().trainings
+    search.budget = start + round(0.4 * budget)
+    new = search.screen(others)
+    print(f"  {len(new)} other strata harm", file=sys.stderr)
+    search.budget = start + round(0.7 * budget)
+    found = {"other strata": search.sample(new, others, 200)}
+    search.budget = start + budget
+    found["searched strata"] = search.sample(same, same, 200)
+    return found
+
+
+def evaluate(
+    found: dict[str, list[Tried]], bench: Workbench, adopted: Workbench, proposal: Proposal, every: Sequence[ExtraCheck]
+) -> dict[str, Any]:
+    """Closed among the held-out escapes, by origin, by stratum, and as the real gate with the checks says."""
+    told: dict[str, Any] = {}
+    strata_: dict[str, list[bool]] = {}
+    for name, tried in found.items():
+        escaped = [one for one in tried if one.escaped]
+        few = closed(bench, escaped, proposal.checks)
+        told[name] = {
+            "mutants": len(tried),
+            "escapes": len(escaped),
+            "few": share(sum(map(bool, few)), len(escaped)),
+            "battery": share(sum(map(bool, closed(bench, escaped, every))), len(escaped)),
+            "gate": share(sum(adopted.passage(one.mutant).passing is Passing.REFUSED for one in escaped), len(escaped)),
+        }
+        for one, names in zip(escaped, few, strict=True):
+            strata_.setdefault(one.mutant.family.stratum, []).append(bool(names))
+    every_one = [one for tried in found.values() for one in tried]
+    told["all"] = {
+        key: share(sum(told[name][key]["count"] for name in found), sum(told[name]["escapes"] for name in found))
+        for key in ("few", "battery", "gate")
+    }
+    told["by_stratum"] = {name: share(sum(hits), len(hits)) for name, hits in sorted(strata_.items())}
+    before = score(every_one, 0.05)
+    told["score_before"] = None if before is None else before.model_dump(mode="json")
+    return told
+
+
+def show(results: dict[str, Any]) -> None:
+    def line(name: str, one: dict[str, Any]) -> str:
+        if one["share"] is None:
+            return f"  {name:44} none"
+        return f"  {name:44} {one['count']:>3} of {one['of']:<3} {one['share']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+
+    held = results["held_out"]
+    print("\nheld-out escapes closed (90 % exact interval)")
+    for name in ("all", "searched strata", "other strata"):
+        for key in ("few", "battery", "gate"):
+            print(line(f"{name}: {key}", held[name][key]))
+    for name, one in held["by_stratum"].items():
+        print(line(name[:44], one))
+    month = results["other_month"]
+    print(line(f"on {OTHER_MONTH}, {month['still_escapes']} of {month['tried']} still escape", month["closed"]))
+    print("false alarms on clean months not used")
+    for key in ("of_versions", "of_thinned", "of_versions_battery"):
+        print(line(key, results["false_alarms"][key]))
+    print(f"{results['seconds']:.0f} s, {results['trainings']} trainings")
+
+
+def main() -> None:
+    """Search, propose, adopt, hold out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--budget", type=int, default=280, help="trainings in all")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="squall-gates-") as temporary:
+        results = measure(Path(temporary), options.budget, options.seed)
+    results |= {"seconds": time.monotonic() - began, "budget": options.budget, "seed": options.seed}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    show(results)
+
+
+def measure(folder: Path, budget: int, seed: int) -> dict[str, Any]:
+    repo = folder / "source" / "flights"
+    repo.parent.mkdir()
+    build_offline(ReferenceSpec(repo=repo, endpoint="http://127.0.0.1:9", admin=Credentials.drawn(), months=MONTHS))
+    bench = open_bench(target_at(repo, REV), folder / "work")
+    rng = np.random.default_rng(seed)
+    found, _ = families(bench.profiles(), versions=len(bench.versions()))
+    searched = halves(found, rng)
+    report = run_gate_test(
+        bench,
+        HarmRule((HARM,)),
+        rng=rng,
+        budget=round(0.45 * budget),
+        only=lambda family: family.stratum in searched,
+        tell=tell,
+    )
+    print(summary(report), flush=True)
+    escaped = [one.mutant for one in report.tried if one.escaped]
+    proposal = propose_checks(bench, escaped, rng=rng)
+    print(f"\n{proposed(proposal)}", flush=True)
+    form = bench.target.source.format
+    latest = tables.read(bench.tables(None), form)
+    every = battery(latest, earlier(bench, latest), rng=rng)
+    out = held_out(bench, found, searched, report, round(0.48 * budget), seed + 1)
+    adopted = open_bench(with_extra(bench.target, proposal.checks, folder / "extra.json"), folder / "adopted")
+    told = evaluate(out, bench, adopted, proposal, every)
+    escapes = [one for tried in out.values() for one in tried if one.escaped]
+    picked = [escapes[index] for index in rng.permutation(len(escapes))[:6]]
+    month = other_month(repo, folder / "month", picked, proposal.checks, round(0.07 * budget))
+    return {
+        "report": brief(report),
+        "smallest": [one.model_dump(mode="json") for one in report.escapes],
+        "proposal": proposal.model_dump(mode="json"),
+        "battery": len(every),
+        "held_out": told,
+        "other_month": month,
+        "false_alarms": false_alarms(bench, proposal.checks, every, rng),
+        "trainings": bench.cost().trainings,
+        "cost": bench.cost().model_dump(mode="json"),
+        "tried": [lean(one) for one in (*report.tried, *(one for tried in out.values() for one in tried))],
+    }
+
+
+def brief(report: GateReport) -> dict[str, Any]:
+    return report.model_dump(mode="json", exclude={"tried", "escapes"})
+
+
+def lean(tried: Tried) -> dict[str, Any]:
+    mutant: Mutant = tried.mutant
+    return {
+        "family": mutant.family.name,
+        "intensity": round(mutant.intensity, 4),
+        "passing": tried.passing.value,
+        "harm": tried.harm.value,
+        "pairs": tried.pairs,
+        "worsening": [round(one.worsening, 5) for one in tried.measured],
+        "purpose": tried.purpose,
+    }
+
+
+if __name__ == "__main__":
+    main()
