@@ -26,7 +26,14 @@ _MARKS = {Level.GOOD: ("ok", "green"), Level.NOTE: ("--", None), Level.WARN: ("!
 @click.option(
     "--trial", "target", metavar="TARGET", help="Also run one control trial of this target, without any fault."
 )
-def doctor_command(target: str | None) -> int:
+@click.option(
+    "--fork",
+    "fork_at",
+    metavar="STEP",
+    type=click.IntRange(min=1),
+    help="With --trial: also fork a control from that one at a step, and compare the two bit for bit.",
+)
+def doctor_command(target: str | None, fork_at: int | None) -> int:
     """Check settings, installation, ledger, sweeper, servers and targets.
 
     Exit code 0 when nothing is wrong, 2 otherwise.  `--` and `!!` are worth knowing and no problem.
@@ -34,6 +41,8 @@ def doctor_command(target: str | None) -> int:
     from chaos_tasks.cli.installation_check import installation_findings
     from chaos_tasks.cli.target_check import target_findings
 
+    if fork_at is not None and target is None:
+        raise click.UsageError("--fork needs --trial TARGET")
     settings = find_settings()
     found = [good("settings", f"{settings.root / 'squall.toml'}: {len(settings.targets)} targets")]
     found += [
@@ -47,9 +56,10 @@ def doctor_command(target: str | None) -> int:
     for name in sorted(settings.targets):
         found += target_findings(settings, name)
     if target is not None:
+        from chaos_tasks.cli.fork_check import fork_findings
         from chaos_tasks.cli.target_check import trial_findings
 
-        found += trial_findings(settings, target)
+        found += trial_findings(settings, target) if fork_at is None else fork_findings(settings, target, fork_at)
     return _tell(found)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chaos_tasks.model.plan import Plan
     from chaos_tasks.model.spec import TrialSpec
     from chaos_tasks.model.trial import Trial
+    from chaos_tasks.trialing import Prepared
 
 _PLACES = {S3Resource: S3Place, RedisStreamResource: StreamPlace, Ec2InstanceResource: InstancePlace}
 
@@ -104,7 +105,7 @@ def trial_findings(settings: Settings, name: str) -> Iterator[Finding]:
     try:
         target = read_target(settings, name)
         with build(settings=settings) as squall:
-            plan = _plan(squall, target)
+            plan = unregistered_plan(squall, target)
             spec, trial = _run(squall, plan)
     except SquallError as error:
         yield bad(name, f"no trial could be run: {error.message}", error.remedy or "mend the target file")
@@ -112,17 +113,19 @@ def trial_findings(settings: Settings, name: str) -> Iterator[Finding]:
     yield from _left_behind(name, target, spec, trial)
 
 
-def _plan(squall: Squall, target: Target) -> Plan:
+def unregistered_plan(squall: Squall, target: Target, *, fork_at: int | None = None) -> Plan:
     """A plan that is never registered: nothing is armed, so there is nothing to put on record."""
     from chaos_tasks.model.experiment import Experiment
     from chaos_tasks.model.request import RunRequest
     from chaos_tasks.planning import Source, make_plan
 
     check = {"name": "completed", "probe": "workload.completed", "tolerance": {"type": "exactly", "value": True}}
-    never = {"name": "none", "fault": "process.kill", "target": "workload", "trigger": {"at": "progress", "step": 1}}
+    unreached = {"at": "progress", "step": (fork_at or 0) + 1}
+    never = {"name": "none", "fault": "process.kill", "target": "workload", "trigger": unreached}
+    analysis = {"seeds": 1, **({"fork": {"at_step": fork_at}} if fork_at else {})}
     told = {"name": "doctor", "hypothesis": "The target runs without any fault.", "owner": "squall doctor"}
     experiment = Experiment.model_validate(
-        {**told, "target": target.name, "steady_state": [check], "method": [never], "analysis": {"seeds": 1}}
+        {**told, "target": target.name, "steady_state": [check], "method": [never], "analysis": analysis}
     )
     version = squall.engine.parts.workspaces.resolve(target)
     now = squall.clock.now()
@@ -137,10 +140,23 @@ def _plan(squall: Squall, target: Target) -> Plan:
 
 
 def _run(squall: Squall, plan: Plan) -> tuple[TrialSpec, Trial]:
-    from chaos_tasks.errors import WorkloadError
     from chaos_tasks.model.plan import Recorder
     from chaos_tasks.model.trial import Arm
     from chaos_tasks.trialing import trial_spec
+
+    prepared = prepare_clean(squall, plan)
+    spec = trial_spec(plan, Arm.CONTROL, plan.seeds[0], prepared, squall.engine.parts.workspaces, Recorder(), ())
+    runner = squall.open_runner(plan)
+    try:
+        return spec, runner.run(spec)
+    finally:
+        runner.close()
+
+
+def prepare_clean(squall: Squall, plan: Plan) -> Prepared:
+    """The clean data version after its set-up steps; raises WorkloadError where one of them fails."""
+    from chaos_tasks.errors import WorkloadError
+    from chaos_tasks.model.trial import Arm
 
     workspaces = squall.engine.parts.workspaces
     Path(plan.workspace).mkdir(parents=True, exist_ok=True)
@@ -150,12 +166,7 @@ def _run(squall: Squall, plan: Plan) -> tuple[TrialSpec, Trial]:
         raise WorkloadError(
             f"set-up step {where} ended with exit code {prepared.exit_code}", remedy=prepared.error[-300:]
         )
-    spec = trial_spec(plan, Arm.CONTROL, plan.seeds[0], prepared, workspaces, Recorder(), ())
-    runner = squall.open_runner(plan)
-    try:
-        return spec, runner.run(spec)
-    finally:
-        runner.close()
+    return prepared
 
 
 def _left_behind(name: str, target: Target, spec: TrialSpec, trial: Trial) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
         _reversibility(step, target, rules)
         _moment(step, target, rules)
         _place(step, target)
-    _fork(experiment, target)
+    check_fork(experiment, target)
     _ladder(experiment, target)
 
 
@@ -122,8 +122,8 @@ def _place(step: Step, target: Target) -> None:
         )
 
 
-def _fork(experiment: Experiment, target: Target) -> None:
-    """A treatment may only go on from its control's checkpoint where that can be kept, seen and resumed."""
+def check_fork(experiment: Experiment, target: Target) -> None:
+    """A treatment goes on from its control's checkpoint only where that can be kept and seen; raises GuardTripped."""
     if experiment.analysis.fork is None:
         return
     workload = target.workload

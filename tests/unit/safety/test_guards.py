@@ -39,6 +39,47 @@ def asked(rules: Rules = RULES, pipeline: dict[str, Any] | None = None, **step: 
     check_request(experiment(method=[told]), Target.model_validate(pipeline or TARGET), rules)
 
 
+SAVES: dict[str, Any] = {
+    **TARGET,
+    "workload": {"type": "command", "run": "train {checkpoints}", "rungs": {"half": "--epochs 1"}},
+    "reads": {"progress": {"log": "step (.*)"}, "checkpoints": "*.pt"},
+}
+KILL = {"name": "kill", "fault": "process.kill", "target": "workload", "trigger": {"at": "progress", "step": 9}}
+FLIP = {"name": "flip", "fault": "data.label_flip", "target": "data"}
+
+
+def analysed(step: dict[str, Any], analysis: dict[str, Any], pipeline: dict[str, Any] = SAVES, **more: Any) -> None:
+    told = experiment(method=[step], analysis=analysis, **more)
+    check_request(told, Target.model_validate(pipeline), RULES)
+
+
+FORK = {"fork": {"at_step": 8}}
+DURATION = {"name": "s", "probe": "workload.duration_s", "tolerance": {"type": "non_inferiority", "margin": 1}}
+
+
+@pytest.mark.parametrize(
+    ("ask", "why"),
+    [
+        (lambda: analysed(KILL, FORK, TARGET), "is not told where its checkpoints are"),
+        (lambda: analysed(KILL, FORK, {**SAVES, "reads": TARGET["reads"]}), "declares no reads.checkpoints"),
+        (lambda: analysed(FLIP, FORK), "changes the data"),
+        (lambda: analysed(KILL, FORK, steady_state=[DURATION]), "check s compares durations"),
+        (lambda: analysed(FLIP, {"ladder": ["half", "tenth"]}), r"no rung called 'tenth' \(it has: half\)"),
+        (lambda: analysed(FLIP, {"ladder": ["half"]}, TARGET), r"no rung called 'half' \(it has: none\)"),
+    ],
+)
+def test_what_a_target_cannot_do_for_a_long_training_is_refused(ask: Callable[[], None], why: str) -> None:
+    with pytest.raises(GuardTripped, match=why) as caught:
+        ask()
+    assert caught.value.remedy
+
+
+def test_a_fork_before_the_fault_and_a_declared_rung_pass() -> None:
+    analysed(KILL, FORK)
+    analysed(FLIP, {"ladder": ["half"]})
+    analysed(FLIP, FORK, {**SAVES, "workload": {**SAVES["workload"], "fork_changed": "--resume-changed"}})
+
+
 @pytest.mark.parametrize(
     ("ask", "why"),
     [
