@@ -185,15 +185,15 @@ def compact_effect(result: CheckResult) -> str:
         n = len(result.seeds) or result.n_treatment  # trials that could be read
         return f"{round(result.estimate * n)} of {n} as expected [{low:.3g}, {high:.3g}]"
     shown = [number(value, result.margin) for value in (abs(result.estimate), low, high, result.margin)]
-    word = "worse" if result.estimate >= 0 else "better"
-    return f"{word} by {shown[0]} [{shown[1]}, {shown[2]}], margin {shown[3]}"
+    moved = "unchanged" if _is_zero(shown[0]) else f"{'worse' if result.estimate > 0 else 'better'} by {shown[0]}"
+    return f"{moved} [{shown[1]}, {shown[2]}], margin {shown[3]}"
 
 
 def log10(natural: float) -> str:
-    """A natural log as a power of ten: '5.6', '-9.1', 'inf', '1e+51'."""
+    """A natural log as a power of ten: '5.6', '-9.1', '-782', 'inf', '1e+51'."""
     power = natural / math.log(10)
-    if not abs(power) < 1e4:
-        return f"{power:.3g}"
+    if not abs(power) < 100:
+        return f"{power:.0f}" if abs(power) < 1e4 else f"{power:.2g}"
     text = f"{power:.1f}"
     return "0.0" if text == "-0.0" else text
 

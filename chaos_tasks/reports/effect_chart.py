@@ -21,7 +21,7 @@ def effect_chart(check: CheckResult, key: str) -> Markup:
     if check.estimate is None or not math.isfinite(check.estimate):
         return Markup("")
     low, high = _domain(check)
-    if not (math.isfinite(high - low) and high > low):
+    if not 1e-290 < high - low < 1e290:  # else pixels per unit would not be a number
         return Markup("")
     at = Scale(low, high, LEFT, RIGHT)
     parts = [*_zones(check, at), *_axis(check, low, high, at), *_interval(check, at), *_estimate(check, at)]

@@ -12,7 +12,7 @@ from chaos_tasks.model.verdict import CheckResult, EvidencePoint
 from chaos_tasks.reports.svg import Scale, frame, line, text, tick_labels, ticks, width_of
 
 WIDTH, HEIGHT = 460, 176
-LEFT, RIGHT, TOP, BOTTOM = 34.0, WIDTH - 78.0, 22.0, HEIGHT - 34.0
+LEFT, RIGHT, TOP, BOTTOM = 34.0, WIDTH - 98.0, 22.0, HEIGHT - 34.0
 MANY = 24  # points beyond which marks would touch
 AXES = {"seed": "paired runs", "row": "pairs of models", "block": "blocks", "trial": "trials"}
 

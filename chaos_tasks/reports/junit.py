@@ -1,7 +1,7 @@
 """Verdicts as JUnit XML: one suite per experiment, one case per check and one for the outcome.
 
 Deviated is a failure, unreverted and aborted are errors, inconclusive is skipped or, where strict, an error: what could
-not be measured must not look green by accident.
+not be measured must not look green by accident.  Each case carries its sentence and one line of numbers for an expert.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as Xml
 
+from chaos_tasks.judging.wording import compact
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Verdict
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -43,6 +44,7 @@ def _suite(verdict: Verdict, strict: bool) -> Xml.Element:
 def _outcome_case(verdict: Verdict, strict: bool) -> Xml.Element:
     case = Xml.Element("testcase", classname=f"squall.{verdict.experiment}", name="outcome")
     if verdict.outcome is Outcome.HELD:
+        Xml.SubElement(case, "system-out").text = _clean(verdict.sentence)
         return case
     if verdict.known_finding is not None:
         known = verdict.known_finding
@@ -61,6 +63,8 @@ def _check_case(verdict: Verdict, check: CheckResult) -> Xml.Element:
     if check.state is not CheckState.PASSED:
         found = Xml.SubElement(case, kind, message=_clean(check.sentence))
         found.set("type", check.reason.value)
+        found.text = _clean(compact(check))
+    Xml.SubElement(case, "system-out").text = _clean(f"{check.sentence}\n{compact(check)}")
     return case
 
 

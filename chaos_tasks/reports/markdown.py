@@ -1,11 +1,12 @@
-"""The first screen as Markdown, for a pull request or a chat."""
+"""The first screen as Markdown, for a pull request or a chat, and under it every check with its numbers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from chaos_tasks.judging.wording import count, seconds
+from chaos_tasks.judging.wording import compact, count, seconds
+from chaos_tasks.model.verdict import Outcome, Verdict
 from chaos_tasks.reports.night import NightReport, Row
 from chaos_tasks.reports.screen import age
 
@@ -25,6 +26,7 @@ def render_markdown(report: NightReport) -> str:
         "",
         f"{len(report.coverage.exercised)} of {report.coverage.registered} kinds of fault took effect. "
         f"{count(cost.trials, 'trial')}, {seconds(cost.trial_seconds)} of trials, at most {cost.lanes} at once.",
+        *_checks(report.verdicts),
     ]
     return "\n".join(lines) + "\n"
 
@@ -53,6 +55,18 @@ def _changes(report: NightReport) -> list[str]:
         f"- {_plain(one.experiment)} ({_plain(one.owner)}): {_plain(one.before)} -> {_plain(one.after)}"
         for one in report.changed
     ]
+
+
+def _checks(verdicts: Sequence[Verdict]) -> list[str]:
+    """Each verdict with its sentence, and a line of numbers per check; what held comes last."""
+    if not verdicts:
+        return []
+    lines = ["", "## Every check"]
+    for verdict in sorted(verdicts, key=lambda one: (one.outcome is Outcome.HELD, one.experiment)):
+        outcome = f"{verdict.outcome.value}, {verdict.response.value}"
+        lines += ["", f"**{_plain(verdict.experiment)}** ({outcome}): {_plain(verdict.sentence)}", ""]
+        lines += [f"- {_code(check.check)} {_plain(compact(check))}" for check in verdict.checks]
+    return lines
 
 
 def _plain(text: str) -> str:
