@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from chaos_tasks.judging import wording
+from chaos_tasks.judging import ladder, wording
 from chaos_tasks.judging.evidence import Evidence, gather
 from chaos_tasks.judging.facts import RunFacts
+from chaos_tasks.judging.ladder import WHOLE, Comparison, Part, part_of
 from chaos_tasks.judging.paired import judge_paired
 from chaos_tasks.judging.per_trial import judge_per_trial
 from chaos_tasks.judging.response import Reaction, react
@@ -19,7 +21,7 @@ from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial, TrialStatus
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Reason, Response, Verdict
 
-_BEYOND_MENDING = frozenset({Reason.TRIAL_FAILED, Reason.PROBE_ERROR, Reason.CONTROL_FAILED})
+_BEYOND_MENDING = frozenset({Reason.TRIAL_FAILED, Reason.PROBE_ERROR, Reason.CONTROL_FAILED, Reason.CHEAP_RUNG})
 
 
 def judge(
@@ -32,33 +34,122 @@ def judge(
     *,
     pairs: Sequence[PairObservation] = (),
 ) -> Verdict:
-    """The verdict.  Same arguments, same verdict."""
-    evidence = gather(trials, observations, pairs)
-    checks = tuple(judge_check(check, evidence, plan) for check in plan.experiment.steady_state)
-    doubted = doubts(plan, evidence, facts)
-    opened = [state for state in handles if state.phase in OPEN_PHASES]
-    outcome = _outcome(opened, trials, facts, doubted, checks)
+    """The verdict.  Same arguments, same verdict.
+
+    Trials of runs that the plan continues count as evidence only; what they cost was said in their own verdicts.
+    """
+    heard = _hear_all(plan, trials, observations, pairs, handles, facts)
+    rung = ladder.climb(plan, heard.answer)
+    told = heard.rungs[rung]
+    own = [trial for trial in trials if trial.run_id not in plan.continues]
+    doubted, checks, outcome = told.doubted, told.checks, told.outcome
     proved = not any(doubt.reason in (Reason.NO_RECEIPT, Reason.TRIGGER_NOT_FIRED) for doubt in doubted)
-    reaction = react(plan, evidence, facts, checks) if proved else Reaction(Response.UNKNOWN)
+    tonight = part_of(rung, own, observations, pairs)
+    reacted = gather(tonight.trials, tonight.observations, tonight.pairs)
+    reaction = react(plan, reacted, facts, checks) if proved else Reaction(Response.UNKNOWN)
+    opened = [state for state in handles if state.phase in OPEN_PHASES]
+    reasons = _reasons(outcome, facts, doubted, checks)
     return Verdict(
         run_id=plan.run_id,
         experiment=plan.experiment.name,
         outcome=outcome,
         response=reaction.response,
         checks=checks,
-        reasons=_reasons(outcome, facts, doubted, checks),
-        sentence=_sentence(outcome, opened, facts, doubted, checks, reaction),
+        reasons=(*reasons, Reason.CHEAP_RUNG) if rung and Reason.CHEAP_RUNG not in reasons else reasons,
+        sentence=_about(plan, rung, _sentence(outcome, opened, facts, doubted, checks, reaction)),
         known_finding=_known(plan.experiment.known_finding, outcome, now),
         noticed_by=reaction.noticed_by,
         detect_s=reaction.detect_s,
         recover_s=reaction.recover_s,
-        lost_steps=sum(trial.lost_steps for trial in trials),
-        trials=len(trials),
-        trials_wall_s=sum(trial.wall_s for trial in trials if not trial.reused_from),
-        trials_reused=sum(bool(trial.reused_from) for trial in trials),
-        trials_saved=_saved(plan, trials),
+        lost_steps=sum(trial.lost_steps for trial in own),
+        trials=len(own),
+        trials_wall_s=sum(trial.wall_s for trial in own if not trial.reused_from),
+        trials_reused=sum(bool(trial.reused_from) for trial in own),
+        trials_saved=_saved(plan, own),
+        steps_saved=sum(trial.steps_saved for trial in own),
+        rung=rung,
+        continues=plan.continues,
         decided_at=now,
     )
+
+
+def compare_rungs(
+    plan: Plan,
+    trials: Sequence[Trial],
+    observations: Sequence[Observation],
+    facts: RunFacts,
+    *,
+    pairs: Sequence[PairObservation] = (),
+) -> tuple[Comparison, ...]:
+    """What a run with a ladder says about the agreement of its rungs with the whole workload."""
+    return ladder.compared(plan, _hear_all(plan, trials, observations, pairs, (), facts).answer)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What the trials of one rung say."""
+
+    checks: tuple[CheckResult, ...]
+    doubted: tuple[Doubt, ...]
+    outcome: Outcome
+    asked: bool  # there is a treatment trial at this rung
+
+
+@dataclass(frozen=True)
+class _AllHeard:
+    """What each rung of a run says, by its name."""
+
+    rungs: dict[str, _Heard]
+
+    def answer(self, rung: str) -> Outcome | None:
+        """A rung's outcome; None where it was not asked."""
+        heard = self.rungs[rung]
+        return heard.outcome if heard.asked else None
+
+
+def _hear_all(
+    plan: Plan,
+    trials: Sequence[Trial],
+    observations: Sequence[Observation],
+    pairs: Sequence[PairObservation],
+    handles: Sequence[HandleState],
+    facts: RunFacts,
+) -> _AllHeard:
+    opened = [state for state in handles if state.phase in OPEN_PHASES]
+    stopped = any(trial.status is TrialStatus.ABORTED for trial in trials)
+    rungs = {}
+    for rung in (*(trust.rung for trust in plan.rungs), WHOLE):
+        part = part_of(rung, trials, observations, pairs)
+        checks, doubted = _hear(plan, part, facts)
+        outcome = _outcome(opened, stopped, facts, doubted, checks)
+        asked = any(trial.arm is Arm.TREATMENT for trial in part.trials)
+        rungs[rung] = _Heard(checks, doubted, outcome, asked)
+    return _AllHeard(rungs)
+
+
+def _hear(plan: Plan, part: Part, facts: RunFacts) -> tuple[tuple[CheckResult, ...], tuple[Doubt, ...]]:
+    evidence = gather(part.trials, part.observations, part.pairs)
+    checks = tuple(_judge_on(check, evidence, plan, part.rung) for check in plan.experiment.steady_state)
+    return checks, doubts(plan, evidence, facts)
+
+
+def _judge_on(check: Check, evidence: Evidence, plan: Plan, rung: str) -> CheckResult:
+    """A check's answer, as far as the rung may give one, and from where on its trials were trained."""
+    result = judge_check(check, evidence, plan)
+    starts = sorted({trial.fork.step for trial in evidence.arm(Arm.TREATMENT) if trial.fork is not None})
+    if starts and result.estimand:
+        told = f"{result.estimand}, treatment from step {' or '.join(map(str, starts))} on"
+        result = result.model_copy(update={"estimand": told})
+    return ladder.on_rung(check, result, rung) if rung else result
+
+
+def _about(plan: Plan, rung: str, sentence: str) -> str:
+    """The sentence, with what it is about besides the whole workload tonight."""
+    if rung:
+        sentence = f"On the cheap rung {rung} ({plan.target.workload.rungs.get(rung, 'gone')}): {sentence}"
+    if plan.continues:
+        sentence = f"{sentence} Counted with it: {wording.count(len(plan.continues), 'earlier run')}."
+    return sentence
 
 
 def judge_check(check: Check, evidence: Evidence, plan: Plan) -> CheckResult:
@@ -78,17 +169,19 @@ def is_decided(
     facts: RunFacts,
     *,
     pairs: Sequence[PairObservation] = (),
+    rung: str = WHOLE,
 ) -> bool:
     """Whether no further trial can change the outcome, so that the rest of the seeds need not be spent.
 
     True once a control failed, the fault is not proved, a check failed, or, with the pairs that the analysis needs,
     each check has passed or never can.  A fixed design looks at margins at its end only: Student's interval is valid
-    at the planned number of trainings.
+    at the planned number of trainings.  Of a ladder, one rung is asked at a time.
     """
-    evidence = gather(trials, observations, pairs)
+    part = part_of(rung, trials, observations, pairs)
+    evidence = gather(part.trials, part.observations, part.pairs)
     if any(doubt.fatal for doubt in doubts(plan, evidence, facts)):
         return True
-    results = [judge_check(check, evidence, plan) for check in _looked_at(plan)]
+    results = [_judge_on(check, evidence, plan, rung) for check in _looked_at(plan)]
     if any(result.state is CheckState.FAILED for result in results):
         return True
     return enough(plan, evidence) and all(_settled(result) for result in results)
@@ -108,15 +201,16 @@ def _settled(result: CheckResult) -> bool:
 
 
 def _saved(plan: Plan, trials: Sequence[Trial]) -> int:
-    """Trials of the plan that were neither run nor voided: stopped early, spoken for, or taken from the ledger."""
+    """Whole trials of the plan that were not run: stopped early, spoken for, or taken from the ledger."""
     planned = 2 * len(plan.seeds)
-    ran = {(trial.arm, trial.seed) for trial in trials if trial.arm is not Arm.RECOVERY and not trial.reused_from}
+    whole = [trial for trial in trials if trial.rung == WHOLE and trial.arm is not Arm.RECOVERY]
+    ran = {(trial.arm, trial.seed) for trial in whole if not trial.reused_from}
     return max(0, planned - len(ran))
 
 
 def _outcome(
     opened: Sequence[HandleState],
-    trials: Sequence[Trial],
+    stopped: bool,
     facts: RunFacts,
     doubted: Sequence[Doubt],
     checks: Sequence[CheckResult],
@@ -125,7 +219,7 @@ def _outcome(
     states = {check.state for check in checks}
     if opened:
         return Outcome.UNREVERTED
-    if facts.stops or any(trial.status is TrialStatus.ABORTED for trial in trials):
+    if facts.stops or stopped:
         return Outcome.ABORTED
     if any(doubt.fatal for doubt in doubted):
         return Outcome.INCONCLUSIVE

@@ -33,7 +33,7 @@ class Reason(StrEnum):
     GATE_BLOCKED = "gate_blocked"  # nothing new was shipped, so the model in service is the control's
     INTERVAL_TOO_WIDE = "interval_too_wide"
     TOO_FEW_TRIALS = "too_few_trials"
-    CHEAP_RUNG = "cheap_rung"  # out of a fixed bound, on a rung that may be worse without any fault
+    CHEAP_RUNG = "cheap_rung"  # said at a cheap rung, which is not the whole workload
     PROBE_ERROR = "probe_error"
     RETURNED_NAN = "returned_nan"  # measured: the model itself returned no number
     TRIAL_FAILED = "trial_failed"
