@@ -142,6 +142,7 @@ class SearchEnded(Value):
     of: str = ""
     levels: tuple[float, ...] = ()
     runs: tuple[SearchRun, ...] = ()
+    outcome: Outcome | None = Field(None, description="Of a ramp: what it amounts to.")
     breaking_point: BreakingPoint | None = None
     reproducer: Experiment | None = Field(None, description="The smallest experiment that still deviated.")
     differences: tuple[Difference, ...] = Field((), description="Of a repeated run: what came out otherwise.")

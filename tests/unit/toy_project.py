@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from chaos_tasks import registry
 from chaos_tasks.clients import from_credentials
@@ -51,7 +51,7 @@ class ToyParams(FaultParams):
     """How much."""
 
     intensity_field: ClassVar[str | None] = "share"
-    share: float = 0.5
+    share: float = Field(0.5, ge=0, le=1)
 
 
 class ToyFault:
