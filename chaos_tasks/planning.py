@@ -115,10 +115,11 @@ def seeds_of(experiment: Experiment, now: datetime) -> tuple[int, ...]:
 def controls_ahead(plan: Plan) -> bool:
     """Whether all controls must run before the fault is in: it stands on something that a control would meet too.
 
-    A data fault lies in the run's own clone, and one fired during the workload meets treatment trials only.
+    A data fault lies in the run's own clone, a stream fault below the prefix of its treatment trials, and one fired
+    during the workload meets treatment trials only.
     """
     standing = [plan.places.get(step.name) for step in plan.experiment.method if not step.fires_during]
-    return any(place is None or place.type != "dvc" for place in standing)
+    return any(place is None or place.type not in ("dvc", "stream") for place in standing)
 
 
 def fault_seed(run_seed: int, step: str, n: int = 0) -> int:

@@ -158,7 +158,8 @@ def _relays(plan: Plan, arm: Arm, seed: int, rung: str) -> tuple[Companion, ...]
     for name, resource in plan.target.resources.items():
         if isinstance(resource, RedisStreamResource):
             before, after = _stream_keys(plan, name, arm, seed, rung)
-            control = stream_prefix(resource.key, plan.run_id)
+            # A control's relay listens below another prefix, so that it may run while the fault is in.
+            control = stream_prefix(resource.key, plan.run_id) + (":clean" if arm is Arm.CONTROL else "")
             command = (sys.executable, "-m", "chaos_tasks.targets.relay", "--url", resource.url)
             keys = ("--from", before, "--to", after, "--control", control)
             relays.append(Companion(name=f"relay-{name}", command=(*command, *keys)))
