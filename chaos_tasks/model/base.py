@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -14,12 +15,13 @@ Json = JsonValue
 JsonObject = Mapping[str, JsonValue]
 
 _MAX_SAFE = 2**53 - 1
+_MAX_DOUBLE = int(sys.float_info.max)
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def _number_again(value: Any) -> Any:
     if isinstance(value, int) and abs(value) > _MAX_SAFE:  # JCS writes 1e17 without a point, and refuses the integer
-        return float(value)
+        return float(value) if abs(value) <= _MAX_DOUBLE else (math.inf if value > 0 else -math.inf)
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
