@@ -61,6 +61,7 @@ def judge(
         noticed_by=reaction.noticed_by,
         detect_s=reaction.detect_s,
         recover_s=reaction.recover_s,
+        reaction=reaction.detail,
         lost_steps=sum(trial.lost_steps for trial in own),
         trials=len(own),
         trials_wall_s=sum(trial.wall_s for trial in own if not trial.reused_from),
