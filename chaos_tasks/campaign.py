@@ -124,9 +124,10 @@ class Campaigns:
         facts = {
             "experiments": [entry.experiment for entry in plan.entries],
             "runs": [entry.run_id for entry in plan.entries],
-            # What a run was to test: one that leaves no other record still counts as not held.
+            # What a run was to test: one that leaves no other record still counts as not held.  A ramp asks for a
+            # breaking point, not whether the target holds.
             "targets": [one.target for one in planned],
-            "faults": [sorted({step.fault for step in one.method}) for one in planned],
+            "faults": [[] if one.ramp else sorted({step.fault for step in one.method}) for one in planned],
             "broken": list(plan.broken),
             "requested_by": requested_by,
             "lanes": self.settings.lanes,
