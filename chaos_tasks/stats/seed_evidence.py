@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from chaos_tasks.stats.evidence import Evidence, Look, check_alpha, settle
@@ -26,16 +27,35 @@ from chaos_tasks.stats.evidence import Evidence, Look, check_alpha, settle
 METHOD = "sequential paired t"
 UNIT = "seed"
 
-# Standardised effects: log-normal around 2.2 in half octaves (ADR 0013 has what was tried).
-_CENTRE, _WIDTH = 2.2, 0.5
-_EFFECTS = tuple(2 ** (k / 2) for k in range(-2, 9))  # 0.5 to 16
-_RAW = tuple(math.exp(-((math.log(effect / _CENTRE) / _WIDTH) ** 2) / 2) for effect in _EFFECTS)
-_LOG_WEIGHTS = tuple(math.log(raw / math.fsum(_RAW)) for raw in _RAW)
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Standardised effects that are looked for, and the logs of their weights, which sum to 1."""
+
+    effects: tuple[float, ...]
+    log_weights: tuple[float, ...]
+
+
+def _mixture(*humps: tuple[float, float, float]) -> Mixture:
+    """Log-normal humps (share, centre, width) in half octaves from 1/8 to 16."""
+    effects = tuple(2 ** (k / 2) for k in range(-6, 9))
+    weights = [0.0] * len(effects)
+    for share, centre, width in humps:
+        raw = [math.exp(-((math.log(effect / centre) / width) ** 2) / 2) for effect in effects]
+        weights = [weight + share * one / math.fsum(raw) for weight, one in zip(weights, raw, strict=True)]
+    return Mixture(effects, tuple(math.log(weight) for weight in weights))
+
+
+# ADR 0013 has what was tried.
+FEW = _mixture((0.85, 2.2, 0.5), (0.15, 0.7, 0.5))  # trainings: decides with 3 to 8, and has not given up at 20
+MANY = _mixture((1.0, 0.5, 0.6))  # dozens of cheap units, such as blocks of a series
 
 _STEEPEST = 1e9  # mean over spread beyond which a difference counts as without spread
 
 
-def seed_evidence(worsenings: Sequence[float], margin: float, *, alpha: float) -> Evidence | None:
+def seed_evidence(
+    worsenings: Sequence[float], margin: float, *, alpha: float, mixture: Mixture = FEW
+) -> Evidence | None:
     """Evidence after each of the paired trainings, in the order given; None without any, or where one is not finite.
 
     ``worsenings``: one per seed, positive is worse, in the metric's unit; a few hundred at most.  Order and what was
@@ -47,24 +67,26 @@ def seed_evidence(worsenings: Sequence[float], margin: float, *, alpha: float) -
     values = [float(worsening) for worsening in worsenings]
     if not values or not _usable(values, margin):
         return None
-    return settle(_looks(values, margin, alpha), alpha=alpha, margin=margin, method=METHOD, unit=UNIT)
+    return settle(_looks(values, margin, alpha, mixture), alpha=alpha, margin=margin, method=METHOD, unit=UNIT)
 
 
-def log_e_value(n: int, r: float) -> float:
+def log_e_value(n: int, r: float, mixture: Mixture = FEW) -> float:
     """Log e-value of n pairs against "the effect is not positive"; r = sum(d) / sqrt(sum(d^2)), within +-sqrt(n)."""
-    terms = [weight + _log_ratio(n, effect, r) for weight, effect in zip(_LOG_WEIGHTS, _EFFECTS, strict=True)]
+    pairs = zip(mixture.log_weights, mixture.effects, strict=True)
+    terms = [weight + _log_ratio(n, effect, r) for weight, effect in pairs]
     top = max(terms)
     return top + math.log(math.fsum(math.exp(term - top) for term in terms))
 
 
-def _looks(values: Sequence[float], margin: float, alpha: float) -> Iterator[Look]:
+def _looks(values: Sequence[float], margin: float, alpha: float, mixture: Mixture) -> Iterator[Look]:
     for n in range(1, len(values) + 1):
         seen = values[:n]
         r = _standardised([value - margin for value in seen])
         mean, spread = _mean_and_spread(seen)
-        steps = steepness(n, alpha)
+        steps = steepness(n, alpha, mixture)
         reach = steps * spread if math.isfinite(steps) else math.inf
-        yield Look(n, log_e_value(n, -r), log_e_value(n, r), mean, mean - reach, mean + reach)
+        passed, failed = log_e_value(n, -r, mixture), log_e_value(n, r, mixture)
+        yield Look(n, passed, failed, mean, mean - reach, mean + reach)
 
 
 def _usable(values: Sequence[float], margin: float) -> bool:
@@ -93,19 +115,20 @@ def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=4096)
-def steepness(n: int, alpha: float) -> float:
+def steepness(n: int, alpha: float, mixture: Mixture = FEW) -> float:
     """Smallest g = (mean - margin) / root mean squared deviation at which n pairs reach 1/alpha; infinite if none does.
 
     r = sqrt(n) g / sqrt(1 + g^2), so the interval of the margins not excluded is mean +- g * deviation.
     """
     needed = -math.log(alpha)
-    if log_e_value(n, math.sqrt(n)) < needed:
+
+    def excess(level: float) -> float:
+        steep = math.expm1(level)
+        return log_e_value(n, math.sqrt(n) * steep / math.hypot(1.0, steep), mixture) - needed
+
+    if log_e_value(n, math.sqrt(n), mixture) < needed:
         return math.inf
-    return math.expm1(_root(lambda level: _log_e_at(n, math.expm1(level)) - needed, 0.0, math.log1p(_STEEPEST)))
-
-
-def _log_e_at(n: int, steep: float) -> float:
-    return log_e_value(n, math.sqrt(n) * steep / math.hypot(1.0, steep))
+    return math.expm1(_root(excess, 0.0, math.log1p(_STEEPEST)))
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:

@@ -2,7 +2,8 @@
 
 Neighbours in a series are alike, so a thousand values may say no more than fifty.  The integrated autocorrelation time
 tau (Sokal: Monte Carlo methods in statistical mechanics, 1997, section 3) says how many make one; means over blocks of
-ten tau are nearly independent and nearly normal, and go into the sequential t-test as trainings do.
+ten tau are nearly independent and nearly normal, and go into the sequential t-test as trainings do, with a mixture for
+many small effects instead of few large ones.
 
 Limits: a block length chosen from the whole series is right for a series that is over; to look while it grows, choose
 it from the steady state before.  Trends and regimes longer than a block are not forgotten.  A strongly skewed value
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from chaos_tasks.stats.evidence import Evidence, check_alpha
 from chaos_tasks.stats.row_evidence import row_evidence
-from chaos_tasks.stats.seed_evidence import seed_evidence
+from chaos_tasks.stats.seed_evidence import MANY, seed_evidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +92,7 @@ def series_evidence(
         return None
     kept = (values[len(values) - count * size :] / size).reshape(count, size)
     means = [math.fsum(block) for block in kept.tolist()]
-    found = seed_evidence(means, margin, alpha=alpha)
+    found = seed_evidence(means, margin, alpha=alpha, mixture=MANY)
     return None if found is None else replace(found, method=f"sequential t of blocks of {size}", unit=UNIT)
 
 

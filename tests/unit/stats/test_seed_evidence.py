@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from chaos_tasks.stats import seed_evidence as module
 from chaos_tasks.stats.evidence import Decision, Evidence
-from chaos_tasks.stats.seed_evidence import log_e_value, seed_evidence, steepness
+from chaos_tasks.stats.seed_evidence import FEW, MANY, Mixture, log_e_value, seed_evidence, steepness
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9)
 
 
-def by_quadrature(differences: list[float]) -> float:
+def by_quadrature(differences: list[float], mixture: Mixture) -> float:
     """The definition: mixture over delta of a ratio of two integrals over u = 1/sigma, on a plain grid."""
     values = np.asarray(differences)
     n, squares, total = len(values), float(np.sum(values**2)), float(np.sum(values))
@@ -30,19 +30,25 @@ def by_quadrature(differences: list[float]) -> float:
 
     ratios = [
         weight + log_integral(effect) - log_integral(0.0)
-        for weight, effect in zip(module._LOG_WEIGHTS, module._EFFECTS, strict=True)
+        for weight, effect in zip(mixture.log_weights, mixture.effects, strict=True)
     ]
     return float(np.logaddexp.reduce(ratios))
 
 
 @pytest.mark.parametrize("effect", [-3.0, -0.4, 0.0, 0.5, 2.0, 12.0])
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 25])
-def test_agrees_with_brute_force_quadrature(n: int, effect: float) -> None:
+@pytest.mark.parametrize("mixture", [FEW, MANY], ids=["few", "many"])
+def test_agrees_with_brute_force_quadrature(n: int, effect: float, mixture: Mixture) -> None:
     differences = (np.random.default_rng(n).normal(effect, 1.0, n) * 1e-3).tolist()
-    found = seed_evidence(differences, 0.0, alpha=0.05)
+    found = seed_evidence(differences, 0.0, alpha=0.05, mixture=mixture)
     assert found is not None
-    assert found.last_log_e_fail == pytest.approx(by_quadrature(differences), abs=1e-8)
-    assert found.last_log_e_pass == pytest.approx(by_quadrature([-one for one in differences]), abs=1e-8)
+    assert found.last_log_e_fail == pytest.approx(by_quadrature(differences, mixture), abs=1e-8)
+    assert found.last_log_e_pass == pytest.approx(by_quadrature([-one for one in differences], mixture), abs=1e-8)
+
+
+@pytest.mark.parametrize("mixture", [FEW, MANY], ids=["few", "many"])
+def test_the_weights_are_a_mixture(mixture: Mixture) -> None:
+    assert math.fsum(math.exp(weight) for weight in mixture.log_weights) == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("k", [0, 1, 7, 60, 300])
@@ -191,4 +197,4 @@ def test_same_input_same_bits() -> None:
     steepness.cache_clear()
     assert seed_evidence(values, 0.01, alpha=0.05) == one
     assert one is not None
-    assert one.last_log_e_pass == pytest.approx(0.08515006057463859, abs=1e-12)  # whatever the machine
+    assert one.last_log_e_pass == pytest.approx(0.30045620107825544, abs=1e-12)  # whatever the machine
