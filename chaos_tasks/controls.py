@@ -43,7 +43,7 @@ class ControlBank:
 
     def find(self, plan: Plan, seed: int, rung: str = "") -> Trial | None:
         """A control of another run under the same key, as one of this run; None when there is none to trust."""
-        if not reusable(plan):
+        if plan.fresh_controls or not reusable(plan):
             return None
         try:
             banked = Banked.model_validate_json(self._file(plan, seed, rung).read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def control_key(plan: Plan, seed: int, rung: str, python: str) -> str:
         "fork": plan.experiment.analysis.fork.model_dump(mode="json") if plan.experiment.analysis.fork else None,
         "seed": seed,
         "rung": rung,
-        "packages": _packages(python),
+        "packages": packages_digest(python),
         "machine": _machine(),
     }
     return hashlib.sha256(canonical(told)).hexdigest()[:32]
@@ -128,7 +128,10 @@ def _same(one: object, other: object) -> bool:
 
 
 def _files_are_there(trial: Trial) -> bool:
-    """Whether the files that probes may read are still what the record says."""
+    """Whether what probes may read is still what the record says, and what forks start from is there."""
+    kept = [Path(trial.kept.folder) / name for name in trial.kept.files] if trial.kept else []
+    if not all(path.is_file() for path in kept):
+        return False
     for name, digest in trial.files.items():
         path = Path(trial.out) / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
@@ -137,7 +140,7 @@ def _files_are_there(trial: Trial) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _packages(python: str) -> str:
+def packages_digest(python: str) -> str:
     """Digest of the packages beside an interpreter, by the names of their metadata folders: name and version."""
     root = Path(python).absolute().parent.parent
     found = sorted(path.name for path in root.glob("lib/python*/site-packages/*.dist-info"))

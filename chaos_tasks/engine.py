@@ -10,10 +10,12 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
+from chaos_tasks.controls import packages_digest
 from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
@@ -36,7 +38,7 @@ from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Verdict
 from chaos_tasks.planning import Source, at_pin, check_pin, controls_ahead, fault_seed, make_plan
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
-from chaos_tasks.runs import Run, RunWriter
+from chaos_tasks.runs import Run, RunWriter, evidence_of, judged_runs
 from chaos_tasks.safety import guards
 from chaos_tasks.safety.guards import Rules
 from chaos_tasks.settings import Settings
@@ -44,6 +46,9 @@ from chaos_tasks.workspaces import Workspaces
 
 REVERT_TASK = "revert task"
 LOCK_POLL_S = 0.5
+LONGEST_PAST = timedelta(days=400)
+"""Undecided evidence may be carried over from 60 nights, which need not be the last 60 days."""
+
 QUEUED_LEASE_S = 3600.0
 """Nothing is in yet while an armed run waits for a lane; its lease gets short once something is."""
 
@@ -115,7 +120,21 @@ class Engine:
             now=self.parts.clock.now(),
         )
         guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
-        return plan
+        return self._with_the_past(plan)
+
+    def _with_the_past(self, plan: Plan) -> Plan:
+        """What the log says that bears on a run: undecided runs of nights before, and how far its rungs are trusted."""
+        from chaos_tasks.judging.carrying import carried_over
+        from chaos_tasks.judging.ladder import read_comparisons, trust_of
+
+        past: dict[str, object] = {}
+        plan = plan.model_copy(update={"packages": packages_digest(self.parts.workspaces.python)})
+        if plan.experiment.analysis.nights > 1:
+            past["continues"] = carried_over(plan, judged_runs(self.parts.ledger, since=plan.planned_at - LONGEST_PAST))
+        if plan.experiment.analysis.ladder:
+            records = self.parts.ledger.records(kinds=(RecordKind.RUNG_COMPARED,))
+            past["rungs"] = trust_of(plan, read_comparisons(records))
+        return plan.model_copy(update=past)
 
     def _register(self, request: RunRequest) -> Plan:
         plan = self.plan(request)
@@ -193,8 +212,13 @@ class Engine:
     def baseline(self, run_id: str) -> int:
         """Control trials, as many as are needed before the fault is in; returns how many there are."""
         plan = self._live(run_id)
-        ahead = len(plan.seeds) if controls_ahead(plan) else plan.experiment.analysis.needed
-        return self.parts.loop.run(Exercise(plan, Arm.CONTROL, plan.seeds[:ahead]))
+        every = controls_ahead(plan)
+        seeds = plan.seeds if every else plan.seeds[: plan.experiment.analysis.needed]
+        rungs = (*(trust.rung for trust in plan.rungs), "")  # the whole workload comes last
+        ended = 0
+        for rung in rungs if every else rungs[:1]:
+            ended = self.parts.loop.run(Exercise(plan, Arm.CONTROL, seeds, rung))
+        return ended
 
     def inject(self, run_id: str) -> tuple[Receipt, ...]:
         """Put in every fault that is to be in before the workload.  Raises InjectError, GuardTripped or Fenced."""
@@ -262,22 +286,18 @@ class Engine:
     def judge(self, run_id: str) -> Verdict:
         """Decide from the records alone; a finding is no error.  The first verdict of a run stands."""
         from chaos_tasks.judging.facts import facts_of
-        from chaos_tasks.judging.judge import judge
+        from chaos_tasks.judging.judge import compare_rungs, judge
 
         run = Run(self.parts.ledger, run_id)
-        known = run.verdict()
-        if known is not None:
-            return known
+        judged = run.verdict()
+        if judged is not None:
+            return judged
         plan = self._plan(run_id)
-        verdict = judge(
-            plan,
-            run.trials(),
-            run.observations(),
-            run.handles(),
-            facts_of(run.stored()),
-            self.parts.clock.now(),
-            pairs=run.pairs(),
-        )
+        known, facts, now = evidence_of(self.parts.ledger, plan), facts_of(run.stored()), self.parts.clock.now()
+        for one in compare_rungs(plan, known.trials, known.observations, facts, pairs=known.pairs):
+            text = f"{one.rung}: {one.rung_outcome.value}, the whole workload: {one.whole_outcome.value}"
+            self._writer(plan).note(RecordKind.RUNG_COMPARED, text, key=one.rung, facts=one.facts())
+        verdict = judge(plan, known.trials, known.observations, run.handles(), facts, now, pairs=known.pairs)
         self._writer(plan).write(RecordKind.EVALUATE_VERDICT, Judged(verdict=verdict), outcome=verdict.outcome)
         self._unlock(plan)
         if self.parts.notifier is not None and verdict.needs_action:

@@ -4,14 +4,16 @@ the faults were in all the time; a treatment's control runs right before it wher
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
 from chaos_tasks.controls import ControlBank, differing
 from chaos_tasks.errors import Fenced, GuardTripped
-from chaos_tasks.judging.facts import facts_of
-from chaos_tasks.judging.judge import is_decided
+from chaos_tasks.forking import NoFork, fork_of, is_no_fork
+from chaos_tasks.judging.facts import RunFacts, facts_of
+from chaos_tasks.judging.judge import answered, is_decided
+from chaos_tasks.judging.ladder import WHOLE
 from chaos_tasks.model.experiment import Step
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.place import TaskPlace
@@ -23,19 +25,20 @@ from chaos_tasks.observing import compare_all, observe_all, out_of_tolerance
 from chaos_tasks.planning import fault_seed
 from chaos_tasks.ports import Clients, Clock, Ledger, TrialRunner
 from chaos_tasks.renewing import renew_faults, still_in
-from chaos_tasks.runs import Run, RunWriter
+from chaos_tasks.runs import Run, RunWriter, evidence_of
 from chaos_tasks.safety import lever
-from chaos_tasks.trialing import Prepared, blocked_trial, trial_id, trial_spec
+from chaos_tasks.trialing import Prepared, blocked_trial, trial_id, trial_spec, void_trial
 from chaos_tasks.workspaces import Workspaces
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """The trials of one arm of one run."""
+    """The trials of one arm of one run; those of a treatment climb the ladder, rung by rung, from ``rung`` on."""
 
     plan: Plan
     arm: Arm
     seeds: tuple[int, ...]
+    rung: str = WHOLE
     task_place: TaskPlace | None = None
     stop: Callable[[], bool] = field(default=lambda: False)
 
@@ -53,85 +56,124 @@ class TrialLoop:
 
     def run(self, exercise: Exercise) -> int:
         """Run what is not finished yet; returns how many trials of the arm have ended."""
-        run = Run(self.ledger, exercise.plan.run_id)
-        done = {end.trial.seed for end in run.ended_trials(exercise.arm)}
+        plan, arm = exercise.plan, exercise.arm
+        for rung in self._rungs(exercise):
+            last = self._on_rung(replace(exercise, rung=rung))
+            if last or (arm is Arm.TREATMENT and self._answered(plan)):
+                break
+        return len({(end.trial.seed, end.trial.rung) for end in Run(self.ledger, plan.run_id).ended_trials(arm)})
+
+    def _rungs(self, exercise: Exercise) -> tuple[str, ...]:
+        """A refused data version is refused at every rung, so that it is looked at once, for the whole workload."""
+        rungs = tuple(trust.rung for trust in exercise.plan.rungs)
+        if exercise.arm is not Arm.TREATMENT or not rungs:
+            return (exercise.rung,)
+        usable = self.workspaces.prepare(exercise.plan, exercise.arm, self.clock).usable
+        return (*rungs, WHOLE) if usable else (WHOLE,)
+
+    def _on_rung(self, exercise: Exercise) -> bool:
+        """The trials of one rung; True when no other rung is to be tried."""
+        done = {end.trial.seed for end in self._ended(exercise)}
         waiting = [seed for seed in exercise.seeds if seed not in done]
         if not waiting or self._decided(exercise):
-            return len(done)
+            return False
         waiting = self._after_reuse(exercise, waiting)
         prepared = self.workspaces.prepare(exercise.plan, exercise.arm, self.clock) if waiting else None
-        if prepared is not None and not prepared.usable:  # one data version, one refusal: more seeds would say the same
-            if not done:
-                self._end(exercise.plan, blocked_trial(exercise.plan, exercise.arm, waiting[0], prepared))
-        elif prepared is not None:
-            self._loop(exercise, waiting, prepared)
-        return len({end.trial.seed for end in run.ended_trials(exercise.arm)})
+        if prepared is None:
+            return False
+        if prepared.usable:
+            return self._loop(exercise, waiting, prepared)
+        if not done:  # one data version, one refusal: more seeds would say the same
+            self._controls_of_a_ladder(exercise)
+            self._end(exercise.plan, blocked_trial(exercise.plan, exercise.arm, waiting[0], prepared))
+        return True
 
     def _after_reuse(self, exercise: Exercise, waiting: Sequence[int]) -> list[int]:
         """Take what controls the log has already; returns the seeds that are still to be run."""
         if exercise.arm is not Arm.CONTROL:
             return list(waiting)
-        return [seed for seed in waiting if not self._reuse(exercise.plan, seed)]
+        return [seed for seed in waiting if not self._reuse(exercise.plan, seed, exercise.rung)]
 
-    def _loop(self, exercise: Exercise, waiting: Sequence[int], prepared: Prepared) -> None:
+    def _loop(self, exercise: Exercise, waiting: Sequence[int], prepared: Prepared) -> bool:
+        """True when a stop condition ended it."""
         runner = self.open_runner(exercise.plan)
         try:
             for seed in waiting:
                 self._check_go_on(exercise)
                 self._control_first(exercise, runner, seed)
-                if self._one(exercise, runner, seed, prepared) or self._decided(exercise):
+                if self._one(exercise, runner, seed, prepared):
+                    return True
+                if self._decided(exercise):
                     break
         finally:
             runner.close()
+        return False
+
+    def _controls_of_a_ladder(self, exercise: Exercise) -> None:
+        """The baseline of a ladder ran controls of its first rung only: where all ends at the gate, the whole's."""
+        plan = exercise.plan
+        if exercise.arm is Arm.TREATMENT and plan.rungs:
+            self.run(Exercise(plan, Arm.CONTROL, plan.seeds[: plan.experiment.analysis.needed]))
+
+    def _ended(self, exercise: Exercise) -> list[TrialEnd]:
+        ends = Run(self.ledger, exercise.plan.run_id).ended_trials(exercise.arm)
+        return [end for end in ends if end.trial.rung == exercise.rung]
 
     def _decided(self, exercise: Exercise) -> bool:
-        """Whether further treatment trials could change nothing."""
-        if exercise.arm is not Arm.TREATMENT:
+        """Whether further treatment trials of this rung could change nothing."""
+        if exercise.arm is not Arm.TREATMENT or not self._ended(exercise):
             return False
-        run = Run(self.ledger, exercise.plan.run_id)
-        ends = run.ended_trials()
-        if not any(end.trial.arm is Arm.TREATMENT for end in ends):
-            return False
-        trials = [end.trial for end in ends]
-        observations = [observation for end in ends for observation in end.observations]
-        pairs = [pair for end in ends for pair in end.pairs]
-        return is_decided(exercise.plan, trials, observations, facts_of(run.stored()), pairs=pairs)
+        known, facts = evidence_of(self.ledger, exercise.plan), self._facts(exercise.plan)
+        return is_decided(exercise.plan, known.trials, known.observations, facts, pairs=known.pairs, rung=exercise.rung)
+
+    def _answered(self, plan: Plan) -> bool:
+        """Whether a rung has said what it may say."""
+        known = evidence_of(self.ledger, plan)
+        return answered(plan, known.trials, known.observations, self._facts(plan), pairs=known.pairs)
+
+    def _facts(self, plan: Plan) -> RunFacts:
+        return facts_of(Run(self.ledger, plan.run_id).stored())
 
     def _control_first(self, exercise: Exercise, runner: TrialRunner, seed: int) -> None:
         """The control of a treatment's seed, unless it is there: taken from the log, or run beside the fault.
 
         Only seeds beyond those that the baseline ran are without one, and only where the fault cannot reach a control.
         """
-        if exercise.arm is not Arm.TREATMENT or self._control(exercise.plan, seed) is not None:
+        plan, rung = exercise.plan, exercise.rung
+        if exercise.arm is not Arm.TREATMENT or self._control(plan, seed, rung) is not None:
             return
-        if self._reuse(exercise.plan, seed):
+        if self._reuse(plan, seed, rung):
             return
-        clean = self.workspaces.prepare(exercise.plan, Arm.CONTROL, self.clock)
+        clean = self.workspaces.prepare(plan, Arm.CONTROL, self.clock)
         if clean.usable:
-            self._one(Exercise(exercise.plan, Arm.CONTROL, (seed,)), runner, seed, clean)
+            self._one(Exercise(plan, Arm.CONTROL, (seed,), rung), runner, seed, clean)
 
-    def _control(self, plan: Plan, seed: int) -> Trial | None:
+    def _control(self, plan: Plan, seed: int, rung: str) -> Trial | None:
         controls = [end.trial for end in Run(self.ledger, plan.run_id).ended_trials(Arm.CONTROL)]
-        return next((trial for trial in controls if trial.seed == seed), None)
+        return next((trial for trial in controls if (trial.seed, trial.rung) == (seed, rung)), None)
 
-    def _reuse(self, plan: Plan, seed: int) -> bool:
+    def _reuse(self, plan: Plan, seed: int, rung: str) -> bool:
         """Write a known control into this run; False when there is none, or when this run is to check it."""
-        known = self._bank.find(plan, seed)
+        known = self._bank.find(plan, seed, rung)
         if known is None or self._bank.claim_check(plan):
             return False
         self._end(plan, known)
         return True
 
     def _one(self, exercise: Exercise, runner: TrialRunner, seed: int, prepared: Prepared) -> bool:
-        """Run one trial; True when a stop condition says that it was the last."""
-        plan, arm = exercise.plan, exercise.arm
+        """Run one trial; True when it says that it was the last: by a stop condition, or since it cannot be forked."""
+        plan, arm, rung = exercise.plan, exercise.arm, exercise.rung
+        fork = fork_of(plan, self._control(plan, seed, rung)) if arm is Arm.TREATMENT else None
+        if isinstance(fork, NoFork):
+            self._end(plan, void_trial(plan, arm, seed, fork.why, self.clock.now(), rung))
+            return True
         epochs = self._faults_in(plan) if arm is Arm.TREATMENT else {}
-        name = trial_id(plan, arm, seed)
+        name = trial_id(plan, arm, seed, rung)
         start = TrialStart(trial_id=name, arm=arm, seed=seed)
         starts = [one for one in Run(self.ledger, plan.run_id).payloads(RecordKind.TRIAL_STARTED) if one == start]
-        self._writer(plan).write(RecordKind.TRIAL_STARTED, start, key=f"{arm}/{seed}/{len(starts)}")
-        spec = trial_spec(plan, arm, seed, prepared, self.workspaces, self.recorder, self._firings(exercise, seed))
-        trial = runner.run(spec)
+        self._writer(plan).write(RecordKind.TRIAL_STARTED, start, key=f"{_key(arm, seed, rung)}/{len(starts)}")
+        told, firings = (plan, arm, seed, prepared, self.workspaces, self.recorder), self._firings(exercise, seed)
+        trial = runner.run(trial_spec(*told, firings, rung=rung, fork=fork))
         if arm is Arm.TREATMENT and self._faults_in(plan, missing_is_void=True) != epochs:
             trial = trial.model_copy(update={"status": TrialStatus.VOID, "error": "a fault was not in all the time"})
         observations = self._end(plan, trial)
@@ -139,27 +181,31 @@ class TrialLoop:
             self._bank_it(plan, trial, observations)
         if trial.status is TrialStatus.VOID:
             lever.check(self.workspaces.home)  # whoever pulled it ended the trial: the run is aborted, not inconclusive
-        return arm is Arm.TREATMENT and self._stop_tripped(plan, observations)
+        return arm is Arm.TREATMENT and (self._stop_tripped(plan, observations) or is_no_fork(trial))
 
     def _end(self, plan: Plan, trial: Trial) -> tuple[Observation, ...]:
         observations = observe_all(plan, trial)
-        pairs = compare_all(plan, self._control(plan, trial.seed), trial) if trial.arm is Arm.TREATMENT else ()
+        pairs = (
+            compare_all(plan, self._control(plan, trial.seed, trial.rung), trial) if trial.arm is Arm.TREATMENT else ()
+        )
         end = TrialEnd(trial=trial, observations=observations, pairs=pairs)
-        self._writer(plan).write(RecordKind.TRIAL_ENDED, end, key=f"{trial.arm}/{trial.seed}")
+        self._writer(plan).write(RecordKind.TRIAL_ENDED, end, key=_key(trial.arm, trial.seed, trial.rung))
         return observations
 
     def _bank_it(self, plan: Plan, trial: Trial, observations: Sequence[Observation]) -> None:
         """Keep a control for later runs; where one was known already, this was the A/A test of it."""
-        known = self._bank.find(plan, trial.seed)
+        known = self._bank.find(plan, trial.seed, trial.rung)
         if known is None:
             self._bank.keep(plan, trial)
             return
         differ = differing(observations, observe_all(plan, known))
         text = f"control of seed {trial.seed} run again: " + (f"{', '.join(differ)} differ" if differ else "the same")
         facts: dict[str, JsonValue] = {"trial": trial.id, "against": known.reused_from, "differ": [*differ]}
-        self._writer(plan).note(RecordKind.CONTROL_CHECKED, text, key=str(trial.seed), facts=facts)
+        self._writer(plan).note(
+            RecordKind.CONTROL_CHECKED, text, key=_key(trial.arm, trial.seed, trial.rung), facts=facts
+        )
         if differ:
-            self._bank.forget(plan, trial.seed)
+            self._bank.forget(plan, trial.seed, trial.rung)
 
     @property
     def _bank(self) -> ControlBank:
@@ -191,7 +237,7 @@ class TrialLoop:
             raise GuardTripped(f"step {step.name} acts on an Airflow task, and there is none", remedy="run it as a DAG")
         return FiringSpec(
             parent_handle_id=f"{plan.run_id}/{step.name}",
-            n=plan.seeds.index(seed),
+            n=plan.seeds.index(seed) + len(plan.seeds) * _height(plan, exercise.rung),
             step=step.name,
             kind=step.fault,
             place=exercise.task_place if step.target == "task" else plan.places.get(step.name),
@@ -224,3 +270,13 @@ class TrialLoop:
 
     def _writer(self, plan: Plan) -> RunWriter:
         return RunWriter.of(plan, self.ledger, self.clock, self.recorder)
+
+
+def _key(arm: Arm, seed: int, rung: str) -> str:
+    """What names a trial within its run."""
+    return f"{arm}/{seed}/{rung}" if rung else f"{arm}/{seed}"
+
+
+def _height(plan: Plan, rung: str) -> int:
+    """0 for the whole workload, from 1 for its cheap rungs: firings of one handle have numbers of their own."""
+    return 0 if rung == WHOLE else 1 + [trust.rung for trust in plan.rungs].index(rung)

@@ -7,7 +7,7 @@ from pathlib import Path
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.spec import ForkSpec
-from chaos_tasks.model.trial import Trial
+from chaos_tasks.model.trial import Trial, TrialStatus
 
 
 class NoFork(Value):
@@ -35,6 +35,8 @@ def fork_of(plan: Plan, control: Trial | None) -> ForkSpec | NoFork | None:
     return ForkSpec(trial_id=control.reused_from or control.id, kept=kept)
 
 
-def may_stand_in(plan: Plan, control: Trial) -> bool:
-    """Whether a control of another run can be used again: a run that forks needs its checkpoint too."""
-    return not isinstance(fork_of(plan, control), NoFork)
+def is_no_fork(trial: Trial) -> bool:
+    """Whether a trial was to be forked and did not go on from the checkpoint; no other seed would do better."""
+    if trial.fork is None or trial.status is not TrialStatus.VOID or not trial.launches:
+        return False
+    return (trial.launches[0].first_step or 0) < trial.fork.step

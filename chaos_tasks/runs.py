@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import JsonValue
 
 from chaos_tasks.errors import LedgerError
+from chaos_tasks.judging.carrying import Earlier
 from chaos_tasks.model.handle import HandleState
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import (
@@ -90,6 +92,39 @@ class Run:
     def payloads(self, kind: RecordKind) -> list[Payload]:
         """Payloads of one kind, in log order; erased ones are left out."""
         return [stored.record.payload for stored in self.stored(kind) if stored.record.payload is not None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a run is judged on."""
+
+    trials: tuple[Trial, ...]
+    observations: tuple[Observation, ...]
+    pairs: tuple[PairObservation, ...]
+
+
+def evidence_of(ledger: LedgerReader, plan: Plan) -> Known:
+    """Trials of the runs that a plan continues, the oldest first and without their recovery, then its own."""
+    earlier = [end for run_id in plan.continues for end in Run(ledger, run_id).ended_trials()]
+    counted = [end for end in earlier if end.trial.arm is not Arm.RECOVERY]
+    ends = [*counted, *Run(ledger, plan.run_id).ended_trials()]
+    return Known(
+        trials=tuple(end.trial for end in ends),
+        observations=tuple(observation for end in ends for observation in end.observations),
+        pairs=tuple(pair for end in ends for pair in end.pairs),
+    )
+
+
+def judged_runs(ledger: LedgerReader, *, since: datetime) -> Iterator[Earlier]:
+    """Runs with a verdict, in the order of their verdicts."""
+    plans: dict[str, Plan] = {}
+    kinds = (RecordKind.EXPERIMENT_REGISTERED, RecordKind.EVALUATE_VERDICT)
+    for stored in ledger.records(kinds=kinds, since=since):
+        payload = stored.record.payload
+        if isinstance(payload, Registered):
+            plans[payload.plan.run_id] = payload.plan
+        elif isinstance(payload, Judged) and payload.verdict.run_id in plans:
+            yield Earlier(plans[payload.verdict.run_id], payload.verdict)
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,22 @@ def credential_names(plan: Plan) -> tuple[str, ...]:
     return tuple(one.credentials for one in plan.target.resources.values() if isinstance(one, S3Resource))
 
 
+def void_trial(plan: Plan, arm: Arm, seed: int, why: str, now: datetime, rung: str) -> Trial:
+    """The result where a trial could not even be started as it was meant to be: it says nothing."""
+    return Trial(
+        id=trial_id(plan, arm, seed, rung),
+        run_id=plan.run_id,
+        arm=arm,
+        seed=seed,
+        status=TrialStatus.VOID,
+        started_at=now,
+        ended_at=now,
+        wall_s=0.0,
+        error=why,
+        rung=rung,
+    )
+
+
 def blocked_trial(plan: Plan, arm: Arm, seed: int, prepared: Prepared) -> Trial:
     """The result where the data version never reached the workload: refused by the gate, or a set-up step failed."""
     from chaos_tasks.workloads.harvest import once_labelled

@@ -59,7 +59,8 @@ def _asks_the_same(one: Plan, other: Plan) -> bool:
 
 
 def _question(plan: Plan) -> tuple[str, ...]:
-    return (plan.experiment_digest, plan.target_digest, plan.environment, plan.source_commit, plan.data_digest)
+    question = (plan.experiment_digest, plan.target_digest, plan.environment)
+    return (*question, plan.source_commit, plan.data_digest, plan.packages)
 
 
 def _is_undecided(verdict: Verdict) -> bool:

@@ -74,6 +74,18 @@ def judge(
     )
 
 
+def answered(
+    plan: Plan,
+    trials: Sequence[Trial],
+    observations: Sequence[Observation],
+    facts: RunFacts,
+    *,
+    pairs: Sequence[PairObservation] = (),
+) -> bool:
+    """Whether a cheap rung has said what it may say, so that the others need not be asked."""
+    return ladder.climb(plan, _hear_all(plan, trials, observations, pairs, (), facts).answer) != WHOLE
+
+
 def compare_rungs(
     plan: Plan,
     trials: Sequence[Trial],

@@ -29,6 +29,7 @@ class Pin(Value):
     data_digest: str
     target_digest: str = Field("", description="Empty: whatever the target file says now.")
     seeds: tuple[int, ...] = Field(min_length=1)
+    continues: tuple[str, ...] = Field((), description="Earlier runs whose pairs count too.")
 
 
 class Recorder(Value):
@@ -75,6 +76,7 @@ class Plan(Value):
     environment: str
     source_commit: str
     data_digest: str = Field(description="Digest of the DVC pointers of the source's data at that commit.")
+    packages: str = Field("", description="Digest of the packages beside the interpreter that runs the workload.")
     seeds: tuple[int, ...]
     workspace: str = Field(description="Folder of this run's files.")
     places: Mapping[str, Place] = Field(description="Step name -> place; during-steps on a process get it when fired.")
@@ -82,6 +84,7 @@ class Plan(Value):
     overrides: Overrides = Field(default_factory=Overrides)
     continues: tuple[str, ...] = Field((), description="Undecided runs of earlier nights whose pairs count too.")
     rungs: tuple[RungTrust, ...] = Field((), description="Rungs of the ladder, in the order in which they are tried.")
+    fresh_controls: bool = Field(False, description="Run every control, also where the log has it already.")
     search_id: str = Field("", description="Search that this run is a part of; it is no run of its own to a night.")
     requested_by: str = "schedule"
     planned_at: datetime

@@ -26,7 +26,7 @@ from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.model.target import Target
-from chaos_tasks.model.trial import Arm, Trial, TrialStatus
+from chaos_tasks.model.trial import Arm, KeptCheckpoint, Trial, TrialStatus
 from chaos_tasks.ports import Clock
 from chaos_tasks.safety.guards import SWEEPER
 from chaos_tasks.settings import Settings, TargetEntry
@@ -157,6 +157,10 @@ class ToyRunner:
             ended_at=self.project.clock.now(),
             wall_s=1.0,
             metrics=self.project.metrics(spec),
+            rung=spec.rung,
+            kept=self.project.kept(spec) if spec.keep_checkpoint_at is not None else None,
+            forked_from=spec.fork.trial_id if spec.fork else "",
+            steps_saved=spec.fork.kept.step if spec.fork else 0,
         )
 
     def close(self) -> None:
@@ -173,6 +177,7 @@ class ToyProject:
     fault: ToyFault = field(default_factory=ToyFault)
     during: Callable[[TrialSpec], None] = lambda spec: None
     metrics: Callable[[TrialSpec], Mapping[str, float]] = lambda spec: {"auc": 0.9 + spec.seed / 1e4}
+    kept: Callable[[TrialSpec], KeptCheckpoint | None] = lambda spec: None
     words_seen: list[tuple[Arm, str]] = field(default_factory=list)
     closed_runners: int = 0
 

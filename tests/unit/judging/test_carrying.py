@@ -76,7 +76,9 @@ def test_the_same_key_again_adds_nothing() -> None:
     assert carried_over(night(TONIGHT), [ended(night(9)), ended(again)]) == ("again",)
 
 
-@pytest.mark.parametrize("other", ["experiment_digest", "target_digest", "source_commit", "data_digest", "environment"])
+@pytest.mark.parametrize(
+    "other", ["experiment_digest", "target_digest", "source_commit", "data_digest", "environment", "packages"]
+)
 def test_another_question_or_version_is_not_counted(other: str) -> None:
     assert carried_over(night(TONIGHT), [ended(night(9, **{other: "f" * 64}))]) == ()
 
