@@ -85,16 +85,8 @@ def signals_of(target: Target, trial: Trial) -> tuple[SignalEvent, ...]:
     watched = any(isinstance(signal, ExitCodeSignal) for signal in target.signals)
     if trial.status is TrialStatus.FAILED and watched and EXIT_CODE not in named:
         found.append(SignalEvent(name=EXIT_CODE, at=trial.ended_at))
-    found += [SignalEvent(name=RESTART, at=at) for at in restarts_of(trial)]
+    found += [SignalEvent(name=RESTART, at=at) for at in trial.restarted_at]
     return tuple(sorted(found, key=lambda signal: (signal.at, signal.name)))
-
-
-def restarts_of(trial: Trial) -> tuple[datetime, ...]:
-    """When the target's own runtime started the run again: launches after the first, and restarts within a launch."""
-    launched = [launch.started_at for launch in trial.launches[1:]]
-    setbacks = trial.progress.setbacks if trial.progress is not None else ()
-    within = [one.back_at for one in setbacks if one.resumed_from is not None and one.restarted_at is None]
-    return tuple(sorted({at for at in (*launched, *within) if at is not None}))
 
 
 def faults_at(plan: Plan, trial: Trial, facts: RunFacts) -> tuple[datetime, ...]:

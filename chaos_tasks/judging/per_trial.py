@@ -12,6 +12,9 @@ from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import CheckResult, CheckState, Reason
 from chaos_tasks.stats.reliability import largest_failure_share, share_interval, trials_for_reliability
 
+TIMES = "response."
+"""Kinds of probe whose infinity says "never": a time, and not a number that a model failed to return."""
+
 Answer = tuple[CheckState, Reason, str]
 
 
@@ -53,8 +56,9 @@ def _answer(
         return CheckState.UNKNOWN, Reason.CONTROL_FAILED, f"{name} is not {wanted} even without the fault."
     outside = [value for value in asked.read.values() if not _within(tolerance, value)]
     if outside:
-        nan = any(_is_nan(value) for value in outside)
-        n, seen = len(outside), wording.value(outside[0])
+        nan = any(_is_nan(value) for value in outside) and not check.probe.startswith(TIMES)
+        never = outside[0] == math.inf and check.probe.startswith(TIMES)
+        n, seen = len(outside), "never" if never else wording.value(outside[0])
         share = share_interval(n, len(asked.read), alpha=alpha)
         sentence = wording.outside(name, seen, wanted, n, asked.count, share.low if share else 0.0, 1 - alpha)
         return CheckState.FAILED, Reason.RETURNED_NAN if nan else Reason.OUT_OF_TOLERANCE, sentence

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chaos_tasks.judging.evidence import Evidence
 from chaos_tasks.judging.facts import RunFacts
-from chaos_tasks.judging.notices import Notices, listen, restarts_of
+from chaos_tasks.judging.notices import Notices, listen
 from chaos_tasks.judging.reacting import detail_of
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.reaction import ReactionDetail, Response
@@ -70,7 +70,7 @@ def _of_trial(
         return Response.HUNG if trial.status is TrialStatus.TIMED_OUT else Response.CRASHED
     if trial.status is TrialStatus.BLOCKED:
         return Response.DETECTED
-    if trial.status is TrialStatus.COMPLETED and restarts_of(trial) and _in_time(plan, trial):
+    if trial.status is TrialStatus.COMPLETED and trial.restarted_at and _in_time(plan, trial):
         return Response.RECOVERED
     return Response.DETECTED if notices.counted else quiet
 
@@ -80,7 +80,7 @@ def _in_time(plan: Plan, trial: Trial) -> bool:
     limit = plan.experiment.guards.rto
     for firing in trial.firings:
         over_at = firing.reverted.at if firing.reverted is not None else firing.fired_at
-        back = [at for at in restarts_of(trial) if at >= firing.fired_at]
+        back = [at for at in trial.restarted_at if at >= firing.fired_at]
         if back and back[0] - over_at > limit:
             return False
     return True

@@ -117,6 +117,14 @@ class Trial(Value):
     kept: KeptCheckpoint | None = Field(None, description="What forks of this trial may start from.")
     rung: str = Field("", description="Rung of the fidelity ladder; empty for the whole workload.")
 
+    @property
+    def restarted_at(self) -> tuple[datetime, ...]:
+        """When its own runtime started the run again, by time: later launches, and restarts within a launch."""
+        launched = {launch.started_at for launch in self.launches[1:]}
+        setbacks = self.progress.setbacks if self.progress is not None else ()
+        within = {one.back_at for one in setbacks if one.resumed_from is not None and one.restarted_at is None}
+        return tuple(sorted(at for at in launched | within if at is not None))
+
 
 class Observation(Value):
     """What one probe read from one trial.  ``value`` is None exactly when it could not measure."""

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from chaos_tasks import registry
-from chaos_tasks.model.trial import Firing, Launch, SignalEvent, Trial
+from chaos_tasks.model.progress import Setback, TrialProgress
+from chaos_tasks.model.trial import Arm, Firing, Launch, SignalEvent, Trial
 from chaos_tasks.testing.probe_conformance import CHECKS, Example, bare_trial
+from tests import predictions
 
 START = bare_trial().started_at
 RICH = bare_trial().model_copy(
@@ -30,12 +32,30 @@ RICH = bare_trial().model_copy(
         ),
         "firings": (Firing(step="kill", handle_id="h/0", fired_at=START + timedelta(seconds=3)),),
         "signals": (SignalEvent(name="drift", at=START),),
+        "progress": TrialProgress(
+            span_s=10,
+            useful_s=6,
+            setbacks=(
+                Setback(
+                    handle_id="h/0",
+                    fired_at=START + timedelta(seconds=3),
+                    held_at=START + timedelta(seconds=3),
+                    step_before=20,
+                    resumed_from=15,
+                    restarted_at=START + timedelta(seconds=4),
+                    back_at=START + timedelta(seconds=6),
+                    caught_up_at=START + timedelta(seconds=8),
+                ),
+            ),
+        ),
         "lost_steps": 5,
     }
 )
 PARAMS: dict[str, dict[str, Any]] = {
+    "model.fairness_gap": {"group": "origin", "predictions": predictions.LAYOUT.model_dump()},
     "model.metric": {"metric": "auc"},
     "model.slice_metric": {"metric": "auc", "slice": "origin=JFK"},
+    "model.tail": {"file": "decisions.jsonl", "field": "lag", "quantile": 0.99, "unit": "s"},
     "signal.fired": {"name": "drift"},
 }
 
