@@ -14,8 +14,8 @@ from pydantic import Field, JsonValue
 
 from chaos_tasks.model.adjustment import Adjusted
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.handle import Fingerprint, Handle, Receipt
 from chaos_tasks.model.experiment import Experiment
+from chaos_tasks.model.handle import Fingerprint, Handle, Receipt
 from chaos_tasks.model.plan import Overrides, Pin, Plan, Recorder
 from chaos_tasks.model.search import BreakingPoint, Difference, SearchKind, SearchRun
 from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial
@@ -126,6 +126,8 @@ class SearchStarted(Value):
     overrides: Overrides = Field(default_factory=Overrides)
     pin: Pin | None = Field(None, description="Version and seeds of every run of the search.")
     of: str = Field("", description="The run or search that is reduced or repeated.")
+    part_of: str = Field("", description="The search that this one is a part of.")
+    anyway: bool = Field(False, description="Of a repeated run: on what is there now, were it another version.")
     check: str = Field("", description="Of a reduction: the check that must fail again.")
     max_runs: int = Field(ge=1)
     level_alpha: float | None = Field(None, description="Error rate at which each check of each run is judged.")

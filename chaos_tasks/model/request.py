@@ -17,4 +17,5 @@ class RunRequest(Value):
     overrides: Overrides = Overrides()
     pin: Pin | None = None
     search_id: str = ""
+    fresh_controls: bool = False
     requested_by: str = "schedule"

@@ -84,6 +84,7 @@ class Ramps:
             experiment=request.experiment,
             overrides=request.overrides,
             pin=request.pin,
+            part_of=request.search_id,
             max_runs=ramp.runs,
             level_alpha=level_alpha(request.experiment, len(ramp.levels)),
             campaign_id=request.campaign_id,
