@@ -120,16 +120,16 @@ class Engine:
             now=self.parts.clock.now(),
         )
         guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
-        return self._with_the_past(plan)
+        return self._with_the_past(plan, pinned=request.pin is not None)
 
-    def _with_the_past(self, plan: Plan) -> Plan:
+    def _with_the_past(self, plan: Plan, *, pinned: bool) -> Plan:
         """What the log says that bears on a run: undecided runs of nights before, and how far its rungs are trusted."""
         from chaos_tasks.judging.carrying import carried_over
         from chaos_tasks.judging.ladder import read_comparisons, trust_of
 
         past: dict[str, object] = {}
         plan = plan.model_copy(update={"packages": packages_digest(self.parts.workspaces.python)})
-        if plan.experiment.analysis.nights > 1:
+        if plan.experiment.analysis.nights > 1 and not pinned:  # a pin says itself what counts with it
             past["continues"] = carried_over(plan, judged_runs(self.parts.ledger, since=plan.planned_at - LONGEST_PAST))
         if plan.experiment.analysis.ladder:
             records = self.parts.ledger.records(kinds=(RecordKind.RUNG_COMPARED,))

@@ -54,6 +54,7 @@ def make_plan(
         places=places,
         locks=_locks(experiment, target, places),
         overrides=request.overrides,
+        continues=request.pin.continues if request.pin else (),
         fresh_controls=request.fresh_controls,
         search_id=request.search_id,
         requested_by=request.requested_by,

@@ -186,7 +186,7 @@ class Repeats:
         now = Run(self._ledger, ended.runs[0].run_id if ended and ended.runs else after.run_id).registered()
         if now is None:
             return
-        for name in ("source_commit", "data_digest", "target_digest"):
+        for name in ("source_commit", "data_digest", "target_digest", "packages"):
             one, other = getattr(what.plan, name), getattr(now, name)
             if one != other:
                 yield Difference(what=name.replace("_", " "), before=one[:12], after=other[:12])
