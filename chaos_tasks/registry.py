@@ -43,8 +43,10 @@ FAULTS: Mapping[str, str] = {
 
 PROBES: Mapping[str, str] = {
     "gate.refused": "chaos_tasks.probes.gate:GateRefused",
+    "model.fairness_gap": "chaos_tasks.probes.fairness:ModelFairnessGap",
     "model.metric": "chaos_tasks.probes.metric:ModelMetric",
     "model.slice_metric": "chaos_tasks.probes.metric:SliceMetric",
+    "model.tail": "chaos_tasks.probes.tail:Tail",
     "response.detect_s": "chaos_tasks.probes.response:DetectSeconds",
     "response.ettr": "chaos_tasks.probes.response:TrainingRatio",
     "response.recover_s": "chaos_tasks.probes.response:RecoverSeconds",
@@ -57,7 +59,12 @@ PROBES: Mapping[str, str] = {
     "workload.resumed": "chaos_tasks.probes.workload:Resumed",
 }
 
-PAIR_PROBES: Mapping[str, str] = {}
+PAIR_PROBES: Mapping[str, str] = {
+    "rows.fairness_gap": "chaos_tasks.probes.fairness:FairnessGap",
+    "rows.metric": "chaos_tasks.probes.rows:RowsMetric",
+    "rows.prediction_shift": "chaos_tasks.probes.rows:PredictionShift",
+    "rows.worst_slice": "chaos_tasks.probes.rows:WorstSlice",
+}
 """Checks of unit `row`: they compare the control and the treatment trial of one seed."""
 
 _GROUPS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # entry-point group -> noun, and our own table

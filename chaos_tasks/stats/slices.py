@@ -49,11 +49,20 @@ class Worst:
     name: str
     interval: Interval
     slices: tuple[SliceResult, ...]
+    measured: tuple[Slice, ...]
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Names of the slices that are not known."""
         return tuple(one.name for one in self.slices if one.interval is None)
+
+    def p_below(self, margin: float) -> float:
+        """P-value against "some slice is worse by the margin or more": the largest of the slices' own."""
+        return max(_p(one, margin - one.estimate) for one in self.measured)
+
+    def p_above(self, margin: float) -> float:
+        """P-value against "no slice is worse by more than the margin" (Bonferroni)."""
+        return min(1.0, len(self.measured) * min(_p(one, one.estimate - margin) for one in self.measured))
 
 
 def mean_slices(
@@ -97,7 +106,8 @@ def worst_slice(
     interval = Interval(
         worst.estimate, max(lows), max(highs), 1 - 2 * alpha, rows, f"largest of {len(measured)} slices"
     )
-    return Worst(worst.name, interval, tuple(_result(one, alpha, len(measured), min_rows) for one in slices))
+    results = tuple(_result(one, alpha, len(measured), min_rows) for one in slices)
+    return Worst(worst.name, interval, results, tuple(measured))
 
 
 def _result(one: Slice | tuple[str, int, Unknown], alpha: float, count: int, min_rows: int) -> SliceResult:
@@ -118,3 +128,12 @@ def _reach(n: int, alpha: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(max(n - 1, 1), 1 - alpha))
+
+
+def _p(one: Slice, distance: float) -> float:
+    """One-sided p-value of an estimate that lies ``distance`` on the good side of the margin."""
+    from scipy.special import stdtr
+
+    if one.error == 0:
+        return float(distance <= 0)
+    return float(stdtr(max(one.n - 1, 1), -distance / one.error))

@@ -44,8 +44,22 @@ def write_predictions(rows: batches.Batch, scores: Scores, path: Path) -> None:
         (rows.labels.astype(np.int8), pa.int8()),
         (scores.astype(np.float32), pa.float32()),
     ]
-    columns = [pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(part)]) for part, kind in parts]
-    pq.write_table(pa.Table.from_arrays(columns, ["flight_id", "late", "score"]), path)
+    columns = [plain(part, kind) for part, kind in parts] + [words(column) for column in rows.columns.values()]
+    pq.write_table(pa.Table.from_arrays(columns, ["flight_id", "late", "score", *rows.columns]), path)
+
+
+def plain(values: Scores, kind: pa.DataType) -> pa.Array:
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def words(column: Scores) -> pa.Array:
+    """Text as a dictionary: each distinct value once, and its place per row."""
+    names, places = np.unique(column, return_inverse=True)
+    texts = [str(name).encode() for name in names]
+    ends = np.cumsum([0, *(len(text) for text in texts)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    values = pa.Array.from_buffers(pa.utf8(), len(texts), buffers)
+    return pa.DictionaryArray.from_arrays(plain(places.astype(np.int32), pa.int32()), values)
 
 
 def restored(path: Path) -> tuple[LateFlights, batches.Encoding, int]:

@@ -60,14 +60,18 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
-def example(kind: str, trial: Trial = RICH) -> Example:
-    return Example(registry.probe(kind), PARAMS.get(kind, {}), trial)
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """A trial with everything that a probe may read, files too."""
+    folder, lags = tmp_path_factory.mktemp("probes"), [place / 100 for place in range(200)]
+    left = predictions.trial(folder, Arm.TREATMENT, predictions.drawn(), lags=lags)
+    return RICH.model_copy(update={"out": left.out, "files": left.files})
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("kind", sorted(registry.PROBES))
-def test_conforms(kind: str, check: Callable[[Example], None]) -> None:
-    check(example(kind))
+def test_conforms(kind: str, check: Callable[[Example], None], rich: Trial) -> None:
+    check(Example(registry.probe(kind), PARAMS.get(kind, {}), rich))
 
 
 @pytest.mark.parametrize("kind", sorted(registry.PROBES))
