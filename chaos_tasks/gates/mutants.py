@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 FAMILY = "data."
+MOST_LOST = 0.95
+"""A column that is gone as a whole is schema drift, which has its own families."""
 NO_CONTENT = {"data.object_bitrot": "damages the stored object, not what a readable version says"}
 
 
@@ -55,10 +56,10 @@ def strata(found: Sequence[Family]) -> dict[str, list[Family]]:
 
 
 def draw_intensity(family: Family, rng: np.random.Generator) -> float:
-    """Log-uniform within [floor, top]; whole where the kind needs it."""
+    """Uniform within [floor, top]; whole where the kind needs it."""
     if not family.graded or family.floor == family.top:
         return family.top
-    drawn = math.exp(rng.uniform(math.log(family.floor), math.log(family.top)))
+    drawn = float(rng.uniform(family.floor, family.top))
     return float(round(drawn)) if family.whole else drawn
 
 
@@ -119,6 +120,7 @@ def _lost(file: Profile, column: Column, **params: JsonValue) -> Family:
         path=file.path,
         columns=(column.name,),
         params={"path": file.path, "columns": [column.name], **params},
+        top=MOST_LOST,
     )
 
 

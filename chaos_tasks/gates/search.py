@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RATIO = 1.6
 """Bisection ends when the two ends are within this factor: a border is known to about a quarter either way."""
 
+CRASHES = 4
+"""So often a smaller intensity is tried after the workload crashed on one."""
+
 Purpose = Literal["screen", "search", "sample"]
 
 
@@ -47,14 +50,16 @@ class Search:
         """One family of each stratum, drawn at random, at its largest possible intensity: those that harm."""
         harmful = []
         todo = list(strata(found).values())
-        for index in self.rng.permutation(len(todo)):
+        order = self.rng.permutation(len(todo))
+        for place, index in enumerate(order):
             members = todo[index]
             family = members[int(self.rng.integers(len(members)))]
             try:
                 if self._largest_possible(family) is not None:
                     harmful.append(family)
             except BudgetSpentError:
-                self.unsearched += 1
+                self.unsearched += len(order) - place
+                break
         return harmful
 
     def smallest(self, family: Family) -> Escape | None:
@@ -63,12 +68,12 @@ class Search:
         highest = self._border(family, seed)
         if highest is None:
             return None
-        if self._harm(highest, "search").harm is not HarmState.HARMFUL:
+        if self.decide(highest, "search").harm is not HarmState.HARMFUL:
             return None
         harmful, not_shown = highest.intensity, 0.0
         while (intensity := next_between(family, not_shown, harmful)) is not None:
-            one = self._ask(Mutant(family=family, intensity=intensity, seed=seed), "search")
-            if one.passing is Passing.PASSED and self._harm(one.mutant, "search").harm is HarmState.HARMFUL:
+            one = self.ask(Mutant(family=family, intensity=intensity, seed=seed), "search")
+            if one.passing is Passing.PASSED and self.decide(one.mutant, "search").harm is HarmState.HARMFUL:
                 harmful = intensity
             else:
                 not_shown = intensity
@@ -84,8 +89,8 @@ class Search:
             family = chosen[int(self.rng.integers(len(chosen)))]
             mutant = Mutant(family=family, intensity=draw_intensity(family, self.rng), seed=self._new_seed())
             try:
-                self._ask(mutant, "sample")
-                found.append(self._harm(mutant, "sample"))
+                self.ask(mutant, "sample")
+                found.append(self.decide(mutant, "sample"))
             except BudgetSpentError:
                 break
         return found
@@ -95,7 +100,7 @@ class Search:
     def _largest_possible(self, family: Family) -> Mutant | None:
         """The mutant at the largest intensity that a training is possible on, if it harms."""
         mutant = Mutant(family=family, intensity=family.top, seed=self._new_seed())
-        top = self._ask(mutant, "screen")
+        top = self.ask(mutant, "screen")
         if top.passing is Passing.EQUIVALENT:
             return None
         if top.passing is Passing.INVALID:
@@ -103,27 +108,30 @@ class Search:
             if possible is None:
                 return None
             mutant = possible
-        state = self._harm(mutant, "screen").harm
-        if state is HarmState.CRASHED:
-            lower = self._border(family, mutant.seed)
-            state = self._harm(lower, "screen").harm if lower is not None else state
-        return mutant if state is HarmState.HARMFUL else None
+        tried = self.decide(mutant, "screen")
+        for _ in range(CRASHES):
+            lower = self._border(family, mutant.seed) if tried.harm is HarmState.CRASHED else None
+            if lower is None:
+                break
+            tried = self.decide(lower, "screen")
+        return tried.mutant if tried.harm is HarmState.HARMFUL else None
 
     def _border(self, family: Family, seed: int) -> Mutant | None:
         """The mutant at the largest intensity that passes the gate, to within RATIO; None when none was found."""
-        known = [one for one in self._of(family, seed) if one.passing is Passing.PASSED]
-        stopped = [one for one in self._of(family, seed) if one.passing in (Passing.REFUSED, Passing.INVALID)]
-        passes = max((one.mutant.intensity for one in known), default=0.0)
+        same = self._of(family, seed)
+        stopped = [one for one in same if _is_noticed(one)]
+        passed = [one for one in same if one.passing is Passing.PASSED and not _is_noticed(one)]
+        passes = max((one.mutant.intensity for one in passed), default=0.0)
         if passes == family.top:
             return Mutant(family=family, intensity=passes, seed=seed)
         refused = min((one.mutant.intensity for one in stopped), default=math.inf)
         if refused == math.inf:
-            top = self._ask(Mutant(family=family, intensity=family.top, seed=seed), "search")
+            top = self.ask(Mutant(family=family, intensity=family.top, seed=seed), "search")
             if top.passing in (Passing.PASSED, Passing.EQUIVALENT):
                 return top.mutant
             refused = family.top
         while (intensity := next_between(family, passes, refused)) is not None:
-            one = self._ask(Mutant(family=family, intensity=intensity, seed=seed), "search")
+            one = self.ask(Mutant(family=family, intensity=intensity, seed=seed), "search")
             if one.passing in (Passing.PASSED, Passing.EQUIVALENT):
                 passes = intensity
             else:
@@ -160,7 +168,7 @@ class Search:
 
     # --- one mutant -----------------------------------------------------------------------------------------------
 
-    def _ask(self, mutant: Mutant, purpose: Purpose) -> Tried:
+    def ask(self, mutant: Mutant, purpose: Purpose) -> Tried:
         """What the gate says."""
         if key(mutant) not in self.tried:
             passage = self.bench.passage(mutant)
@@ -176,9 +184,9 @@ class Search:
             )
         return self.tried[key(mutant)]
 
-    def _harm(self, mutant: Mutant, purpose: Purpose) -> Tried:
+    def decide(self, mutant: Mutant, purpose: Purpose) -> Tried:
         """Pairs until decided; raises BudgetSpentError when not even the first can be had."""
-        known = self._ask(mutant, purpose)
+        known = self.ask(mutant, purpose)
         if known.passing in (Passing.INVALID, Passing.EQUIVALENT) or known.harm is not HarmState.UNASKED:
             return known
         seen = self.pairs.setdefault(key(mutant), [])
@@ -214,6 +222,11 @@ class Search:
 def key(mutant: Mutant) -> str:
     """A mutant's name among others: its parameters are a mapping, which cannot be hashed."""
     return mutant.content_sha256
+
+
+def _is_noticed(tried: Tried) -> bool:
+    """Whether something stopped: a step before the gate, the gate, or the workload itself."""
+    return tried.passing in (Passing.REFUSED, Passing.INVALID) or tried.harm is HarmState.CRASHED
 
 
 def next_between(family: Family, low: float, high: float) -> float | None:

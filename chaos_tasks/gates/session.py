@@ -25,7 +25,7 @@ EARLIER = 6
 """Earlier versions that limits are learnt from as well."""
 POPULATION = (
     "strata (kind, file, column, grouping column) in which one corruption of the largest possible intensity was shown "
-    "to harm, each alike; in it a family at random, its intensity log-uniform, its seed new"
+    "to harm, each alike; in it a family at random, its intensity uniform, its seed new"
 )
 
 
