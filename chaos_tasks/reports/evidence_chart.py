@@ -11,8 +11,8 @@ from chaos_tasks.judging.wording import log10, units
 from chaos_tasks.model.verdict import CheckResult, EvidencePoint
 from chaos_tasks.reports.svg import Scale, frame, line, text, tick_labels, ticks, width_of
 
-WIDTH, HEIGHT = 460, 176
-LEFT, RIGHT, TOP, BOTTOM = 34.0, WIDTH - 98.0, 22.0, HEIGHT - 34.0
+WIDTH, HEIGHT = 460, 190
+LEFT, RIGHT, TOP, BOTTOM = 34.0, WIDTH - 98.0, 36.0, HEIGHT - 34.0
 MANY = 24  # points beyond which marks would touch
 AXES = {"seed": "paired runs", "row": "pairs of models", "block": "blocks", "trial": "trials"}
 
@@ -73,7 +73,7 @@ def _frame_of(points: Sequence[EvidencePoint], low: float, high: float, x: Scale
         parts.append(line(x(n), BOTTOM, x(n), BOTTOM + 4, "axis"))
         parts.append(text(x(n), BOTTOM + 16, f"{n:,}", "label", "middle"))
     parts.append(text((LEFT + RIGHT) / 2, HEIGHT - 3, unit, "label", "middle"))
-    return [*parts, text(4, 11, "log10 e", "label")]
+    return parts
 
 
 def _counts(points: Sequence[EvidencePoint]) -> list[int]:
@@ -85,11 +85,8 @@ def _counts(points: Sequence[EvidencePoint]) -> list[int]:
 
 
 def _line(needed: float, alpha: float, y: Scale) -> list[str]:
-    words = f"needed: {needed:.1f} (e = 1/{alpha:g} = {1 / alpha:.3g})"
-    return [
-        line(LEFT, y(needed), RIGHT, y(needed), "margin"),
-        text(LEFT + 6, y(needed) - 5, words, "label halo"),
-    ]
+    words = f"log10 e; dashed: {needed:.1f} decides (e = 1/{alpha:g} = {1 / alpha:.3g})"
+    return [line(LEFT, y(needed), RIGHT, y(needed), "margin"), text(4, 11, words, "label")]
 
 
 def _decided(check: CheckResult, x: Scale) -> list[str]:
@@ -99,7 +96,7 @@ def _decided(check: CheckResult, x: Scale) -> list[str]:
     words = f"decided at {check.decided_at_n:,}"
     half = width_of(words) / 2
     middle = min(max(at, LEFT + 30 + half), WIDTH - half)
-    return [line(at, TOP - 5, at, BOTTOM, "decided"), text(middle, 12, words, "label strong", "middle")]
+    return [line(at, TOP - 5, at, BOTTOM, "decided"), text(middle, 26, words, "label strong", "middle")]
 
 
 def _curves(points: Sequence[EvidencePoint], x: Scale, y: Scale, low: float, high: float) -> list[str]:

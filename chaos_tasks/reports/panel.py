@@ -149,7 +149,8 @@ def _evidence(check: CheckResult, alpha: float) -> str:
         return ""
     needed = -math.log10(alpha)
     sides = f"for pass {log10(check.log_e_pass)}, for fail {log10(check.log_e_fail)}"
-    return f"log10 e {sides}; {needed:.1f} decides (e = {1 / alpha:.3g})"
+    then = " when decided" if check.decided_at_n is not None else ""
+    return f"log10 e {sides}{then}; {needed:.1f} decides (e = {1 / alpha:.3g})"
 
 
 def _decided(check: CheckResult) -> str:

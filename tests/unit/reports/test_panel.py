@@ -114,9 +114,13 @@ def test_the_evidence_crosses_the_line_where_it_was_decided() -> None:
     points = [tuple(map(float, pair.split(","))) for pair in (fail.get("points") or "").split()]
     above = [x for x, y in points if y < float(needed.get("y1", 0))]  # pixels grow downwards
     assert above == [float(decided.get("x1", 0))]
-    assert {"decided at 3", "needed: 1.3 (e = 1/0.05 = 20)", "fail 1.6", "pass -2.1", "paired runs"} <= set(
-        texts(chart)
-    )
+    assert {
+        "decided at 3",
+        "log10 e; dashed: 1.3 decides (e = 1/0.05 = 20)",
+        "fail 1.6",
+        "pass -2.1",
+        "paired runs",
+    } <= set(texts(chart))
 
 
 def test_evidence_far_beyond_the_line_does_not_flatten_it() -> None:
@@ -158,7 +162,7 @@ def test_the_facts_are_all_there() -> None:
         "Method": "sequential paired t",
         "n": "3 control, 3 treatment trials",
         "Seeds": "100 to 102",
-        "Evidence": "log10 e for pass -2.2, for fail 1.6; 1.3 decides (e = 20)",
+        "Evidence": "log10 e for pass -2.2, for fail 1.6 when decided; 1.3 decides (e = 20)",
         "Decided": "after 3 paired runs",
     }
 
