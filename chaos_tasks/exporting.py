@@ -10,10 +10,14 @@ from pathlib import Path
 
 from chaos_tasks import registry
 from chaos_tasks.campaign import Campaigns
+from chaos_tasks.catalogue import applicable_kinds
 from chaos_tasks.errors import LedgerError
 from chaos_tasks.judging.dossier import Dossier, read_dossiers
+from chaos_tasks.judging.history import SCORED_BY, scores_of
+from chaos_tasks.judging.score import Score
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.record import RecordKind, Stored
+from chaos_tasks.model.target import Target
 from chaos_tasks.ports import Clock
 from chaos_tasks.reports.html import render_html
 from chaos_tasks.reports.markdown import render_markdown
@@ -22,6 +26,10 @@ from chaos_tasks.reports.screen import first_screen
 
 LOOK_BACK = timedelta(days=30)
 """How far back a report reads for ages and changes."""
+
+
+SCORE_BACK = timedelta(days=180)
+"""How far back scores read: what is older weighs less than a ten-millionth."""
 
 
 class Exported(Value):
@@ -91,6 +99,17 @@ class Exports:
         self._verification(exported.folder)
         return exported
 
+    def scores(self, now: datetime | None = None) -> tuple[Score, ...]:
+        """How resilient each target is shown to be, the lowest first; by default as of this moment."""
+        at = now or self.clock.now()
+        log = list(self.campaigns.ledger.records(kinds=SCORED_BY, since=at - SCORE_BACK))
+        return scores_of(log, self._applicable, at)
+
+    def _applicable(self, target: Target) -> tuple[str, ...]:
+        """Irreversible faults count where the inventory says that the target may be thrown away."""
+        entry = self.campaigns.settings.targets.get(target.name)
+        return applicable_kinds(target, disposable=entry is None or entry.disposable)
+
     def _verification(self, folder: Path) -> None:
         from chaos_tasks.ledger.database_ledger import DatabaseLedger
         from chaos_tasks.ledger.verify import verify
@@ -102,10 +121,17 @@ class Exports:
     def _write(self, period: Period, name: str) -> Exported:
         records = list(self.campaigns.ledger.records(since=period.since - LOOK_BACK, until=period.until))
         dossiers = [one for one in read_dossiers(records) if period.covers(one)]
-        return self._render(records, dossiers, period, name)
+        return self._render(records, dossiers, period, name, scores=self.scores(period.until))
 
-    def _render(self, records: list[Stored], dossiers: Sequence[Dossier], period: Period, name: str) -> Exported:
-        report = build_report(records, period, registered=registry.fault_kinds())
+    def _render(
+        self,
+        records: list[Stored],
+        dossiers: Sequence[Dossier],
+        period: Period,
+        name: str,
+        scores: Sequence[Score] = (),
+    ) -> Exported:
+        report = build_report(records, period, registered=registry.fault_kinds(), scores=scores)
         folder = self.campaigns.settings.home / "reports" / name
         folder.mkdir(parents=True, exist_ok=True)
         _write_json(folder / "report.json", report)

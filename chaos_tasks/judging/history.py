@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from chaos_tasks.judging.dossier import Dossier
-from chaos_tasks.judging.score import Attempt
+from chaos_tasks.judging.dossier import Dossier, read_dossiers
+from chaos_tasks.judging.score import Attempt, Score, score
 from chaos_tasks.model.base import canonical
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.record import Note, RecordKind, Stored
+from chaos_tasks.model.target import Target
 from chaos_tasks.model.verdict import Response
+
+SCORED_BY = (
+    RecordKind.CAMPAIGN_PLANNED,
+    RecordKind.EXPERIMENT_REGISTERED,
+    RecordKind.RUN_REFUSED,
+    RecordKind.EVALUATE_VERDICT,
+)
+"""The records that scores are made of; the rest of the log need not be read."""
+
+
+def scores_of(log: Sequence[Stored], applicable: Callable[[Target], Sequence[str]], now: datetime) -> tuple[Score, ...]:
+    """The score at ``now`` of each target that has a plan in this stretch of the log, the lowest first.
+
+    ``applicable`` says which kinds of fault a target can suffer (``catalogue.applicable_kinds``).
+    """
+    past = [one for one in log if one.record.occurred_at <= now]
+    dossiers = read_dossiers(past)
+    attempts = attempts_of(past, dossiers)
+    plans = latest_plans(dossiers)
+    found = [
+        score(name, attempts, applicable(plan.target), version_of(plan), now) for name, plan in sorted(plans.items())
+    ]
+    return tuple(sorted(found, key=lambda one: (one.value, one.name)))
 
 
 def attempts_of(log: Iterable[Stored], dossiers: Sequence[Dossier]) -> tuple[Attempt, ...]:

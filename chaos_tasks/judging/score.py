@@ -218,14 +218,14 @@ def _pulls(kind: _Kind, kinds: int) -> Iterable[Pull]:
     if not kind.attempts:
         yield Pull(kind=kind.name, cause=Cause.UNTESTED, lost=1 / kinds, sentence="never tested")
         return
-    if kind.age is not None:
-        days = f"{kind.age.total_seconds() / 86400:.0f} d"
-        yield from _pull(kind, Cause.STALE, (1 - kind.faded) / kinds, f"the last answer is {days} old")
-        changed = (kind.faded - kind.known) / kinds
-        yield from _pull(kind, Cause.CHANGED, changed, "the pipeline changed since the last answer")
-    known = kind.known if kind.age is not None else 1.0
     for cause in (Cause.UNREVERTED, Cause.SILENT, Cause.DEVIATED, Cause.NO_ANSWER):
-        yield from _pull(kind, cause, known * kind.lost_to(cause) / kinds, _sentence(kind, cause))
+        yield from _pull(kind, cause, kind.lost_to(cause) / kinds, _sentence(kind, cause))
+    if kind.age is not None:  # what time and change take of the good answers
+        stale, changed = kind.worth * (1 - kind.faded), kind.worth * (kind.faded - kind.known)
+        yield from _pull(
+            kind, Cause.STALE, stale / kinds, f"the last answer is {kind.age / timedelta(days=1):.0f} d old"
+        )
+        yield from _pull(kind, Cause.CHANGED, changed / kinds, "the pipeline changed since the last answer")
 
 
 def _pull(kind: _Kind, cause: Cause, lost: float, sentence: str) -> Iterable[Pull]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from chaos_tasks.judging.score import Score
 from chaos_tasks.judging.wording import compact, count, seconds
 from chaos_tasks.model.verdict import Outcome, Verdict
 from chaos_tasks.reports.night import NightReport, Row
@@ -20,15 +21,38 @@ def render_markdown(report: NightReport) -> str:
         f"# {_plain(report.title)}",
         "",
         f"**{count(len(report.act_on), 'experiment')} to act on**; {report.held} of {len(report.verdicts)} held.",
+        *([f"{_plain(report.among_many.sentence)}."] if report.among_many else []),
         *_table("Act on", report.act_on, report),
         *_changes(report),
         *_table("Not known", report.not_known, report),
         "",
         f"{len(report.coverage.exercised)} of {report.coverage.registered} kinds of fault took effect. "
         f"{count(cost.trials, 'trial')}, {seconds(cost.trial_seconds)} of trials, at most {cost.lanes} at once.",
+        *_scores(report.scores),
         *_checks(report.verdicts),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _effect(row: Row) -> str:
+    return f"{row.effect}; {row.among_many}" if row.among_many else row.effect
+
+
+def _scores(scores: Sequence[Score]) -> list[str]:
+    if not scores:
+        return []
+    lines = [
+        "",
+        "## Resilience",
+        "",
+        "| target | score | interval | fresh | pulled down by |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for one in scores:
+        worst = "; ".join(f"{pull.kind}: {pull.sentence}" for pull in one.pulls[:2])
+        cells = (one.name, f"{one.value:.2f}", f"{one.low:.2f} to {one.high:.2f}", f"{one.fresh} of {one.kinds}", worst)
+        lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
+    return lines
 
 
 def _table(title: str, rows: Sequence[Row], report: NightReport) -> list[str]:
@@ -42,7 +66,7 @@ def _table(title: str, rows: Sequence[Row], report: NightReport) -> list[str]:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        cells = (row.urgency.value, row.experiment, row.owner, age(row.since, report.until), row.effect)
+        cells = (row.urgency.value, row.experiment, row.owner, age(row.since, report.until), _effect(row))
         lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} | {_code(row.next_command)} |")
     return lines
 

@@ -5,18 +5,21 @@ Order of DESIGN section 11: act on, changed, not known, cost.  Same records and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import Field
 
 from chaos_tasks.judging.dossier import Dossier, read_dossiers
+from chaos_tasks.judging.score import Score
 from chaos_tasks.judging.wording import number
+from chaos_tasks.model.adjustment import Standing
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.record import Note, RecordKind, Stored
 from chaos_tasks.model.trial import Trial
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Response, Verdict
+from chaos_tasks.reports.standing import AmongMany, adjustments, among_many, words
 
 STALE_AFTER = timedelta(days=7)
 
@@ -51,6 +54,8 @@ class Row(Value):
     effect: str = Field(description="Effect with interval against its margin, or the reason.")
     sentence: str
     next_command: str
+    standing: Standing | None = Field(None, description="What is left of it among all questions of its night.")
+    among_many: str = Field("", description="The same in words; empty where there is nothing to add.")
 
 
 class Change(Value):
@@ -102,6 +107,8 @@ class NightReport(Value):
     coverage: Coverage
     cost: Cost
     verdicts: tuple[Verdict, ...]
+    among_many: AmongMany | None = Field(None, description="Of a night whose answers were judged among all questions.")
+    scores: tuple[Score, ...] = Field((), description="Of each target, the lowest first.")
     first_seq: int
     last_seq: int
 
@@ -121,10 +128,17 @@ class Period(Value):
         return self.since <= dossier.started_at < self.until
 
 
-def build_report(records: Iterable[Stored], period: Period, *, registered: Sequence[str]) -> NightReport:
+def build_report(
+    records: Iterable[Stored],
+    period: Period,
+    *,
+    registered: Sequence[str],
+    scores: Sequence[Score] = (),
+) -> NightReport:
     """The report.  ``records`` should reach back a while before the period, for ages and changes.
 
-    ``registered`` are the kinds of fault that exist (``registry.fault_kinds()``).
+    ``registered`` are the kinds of fault that exist (``registry.fault_kinds()``), ``scores`` those of the targets at
+    the end of the period.
     """
     log = list(records)
     dossiers = sorted(read_dossiers(log), key=lambda dossier: dossier.seq_range)
@@ -134,7 +148,9 @@ def build_report(records: Iterable[Stored], period: Period, *, registered: Seque
     rows = [row for dossier in latest if (row := _row(dossier, history[dossier.experiment])) is not None]
     rows += _never_started(log, period, {dossier.run_id for dossier in dossiers}, history)
     rows += _stale(history, {dossier.experiment for dossier in ours} | {row.experiment for row in rows}, period)
-    rows.sort(key=lambda row: (list(Urgency).index(row.urgency), row.since, row.experiment))
+    adjusted = adjustments(log)
+    rows = [_among_many(row, words(adjusted)) for row in rows]
+    rows.sort(key=_order)
     verdicts = [dossier.verdict for dossier in latest if dossier.verdict is not None]
     return NightReport(
         title=period.title,
@@ -148,9 +164,21 @@ def build_report(records: Iterable[Stored], period: Period, *, registered: Seque
         coverage=_coverage(ours, registered),
         cost=_cost(ours),
         verdicts=tuple(verdicts),
+        among_many=among_many(adjusted[period.campaign_id]) if period.campaign_id in adjusted else None,
+        scores=tuple(scores),
         first_seq=min((dossier.seq_range[0] for dossier in ours), default=0),
         last_seq=max((dossier.seq_range[1] for dossier in ours), default=0),
     )
+
+
+def _order(row: Row) -> tuple[int, bool, datetime, str]:
+    """The most urgent first, what may be chance after what stands, then the oldest."""
+    return list(Urgency).index(row.urgency), row.standing is Standing.ALONE, row.since, row.experiment
+
+
+def _among_many(row: Row, said: Mapping[str, tuple[Standing, str]]) -> Row:
+    standing, text = said.get(row.run_id, (None, ""))
+    return row.model_copy(update={"standing": standing, "among_many": text})
 
 
 def _by_experiment(dossiers: Sequence[Dossier], period: Period) -> dict[str, list[Dossier]]:

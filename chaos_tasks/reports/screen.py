@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from chaos_tasks.judging.score import Score
 from chaos_tasks.judging.wording import count, seconds
+from chaos_tasks.model.adjustment import Standing
 from chaos_tasks.reports.night import Change, NightReport, Row
 
 GAP = "  "
 FRAME = 9  # lines that are always there: title, three headings, three blank ones, coverage, cost
+MOST_SCORES = 6
 
 
 def first_screen(report: NightReport, width: int = 100, height: int = 30) -> str:
@@ -17,7 +20,8 @@ def first_screen(report: NightReport, width: int = 100, height: int = 30) -> str
 
     Rows to act on are cut last: the lines go to them first, then to changes, then to what is not known.
     """
-    budget = max(3, height - FRAME)
+    scores = _scores(report.scores)
+    budget = max(3, height - FRAME - len(scores))
     act = _section(report.act_on, budget - 2, lambda room: _row_lines(report.act_on, report.until, width, room))
     budget -= max(1, len(act))
     changed = _section(report.changed, max(1, budget // 2), lambda room: _change_lines(report.changed, width, room))
@@ -26,7 +30,7 @@ def first_screen(report: NightReport, width: int = 100, height: int = 30) -> str
     lines = [
         _title(report),
         "",
-        f"ACT ON  {len(report.act_on)}",
+        _act_on(report),
         *(act or ["  nothing"]),
         "",
         f"CHANGED since the run before  {len(report.changed)}",
@@ -35,6 +39,7 @@ def first_screen(report: NightReport, width: int = 100, height: int = 30) -> str
         f"NOT KNOWN  {len(report.not_known)}",
         *unknown,
         _coverage(report),
+        *scores,
         _cost(report),
     ]
     return "\n".join(_fit(line, width) for line in lines[:height])
@@ -43,6 +48,12 @@ def first_screen(report: NightReport, width: int = 100, height: int = 30) -> str
 def _title(report: NightReport) -> str:
     known = f", {count(report.known, 'known finding')}" if report.known else ""
     return f"SQUALL  {report.title}  held {report.held} of {len(report.verdicts)}{known}"
+
+
+def _act_on(report: NightReport) -> str:
+    heading = f"ACT ON  {len(report.act_on)}"
+    deviated = report.among_many is not None and report.among_many.deviated
+    return f"{heading}{GAP}{report.among_many.sentence}" if report.among_many and deviated else heading
 
 
 def _section(rows: Sequence[object], room: int, lines: Callable[[int], list[str]]) -> list[str]:
@@ -68,8 +79,16 @@ def _columns(rows: Sequence[tuple[str, ...]], most: int = 26) -> list[str]:
 def _row(row: Row, cells: str, width: int, each: int) -> list[str]:
     head = f"  {row.urgency.value:<14} {cells}"
     if each == 1:
-        return [_ended(f"{head}{GAP}{row.effect}", row.next_command, width)]
-    return [_ended(head, row.next_command, width), _fit(f"  {'':<14} {row.effect}", width)]
+        return [_ended(f"{head}{GAP}{_effect(row, 0)}", row.next_command, width)]
+    return [_ended(head, row.next_command, width), _fit(f"  {'':<14} {_effect(row, width - 17)}", width)]
+
+
+def _effect(row: Row, room: int) -> str:
+    """The effect, and what is left of it among many questions: in full where it fits, for the heading says the rest."""
+    whole = f"{row.effect}; {row.among_many}"
+    if row.standing is Standing.ALONE:
+        return whole if len(whole) <= room else f"{row.effect}; may be chance"
+    return whole if row.standing is Standing.CONFIRMED else row.effect
 
 
 def _change_lines(changes: Sequence[Change], width: int, room: int) -> list[str]:
@@ -83,6 +102,23 @@ def _coverage(report: NightReport) -> str:
     missing = ", ".join(report.coverage.not_exercised)
     covered = f"  faults exercised: {len(report.coverage.exercised)} of {report.coverage.registered}"
     return covered + (f"; not: {missing}" if missing else "")
+
+
+def _scores(scores: Sequence[Score]) -> list[str]:
+    """One line per target, the lowest first, with what pulls it down most."""
+    if not scores:
+        return []
+    shown = scores if len(scores) <= MOST_SCORES else scores[: MOST_SCORES - 1]
+    names = _columns([(one.name,) for one in shown])
+    lines = [f"{name}{GAP}{score_line(one)}" for name, one in zip(names, shown, strict=True)]
+    lines += [f"and {len(scores) - len(shown)} more: `squall score`"] if len(shown) < len(scores) else []
+    return [f"{'SCORE' if not number else '':<7}{line}" for number, line in enumerate(lines)]
+
+
+def score_line(one: Score) -> str:
+    """'0.41 [0.30, 0.72]  6 of 9 kinds fresh  silent: data.label_flip; untested: stream.drop'."""
+    worst = "; ".join(f"{pull.cause.value}: {pull.kind}" for pull in one.pulls[:3])
+    return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]{GAP}{one.fresh} of {one.kinds} kinds fresh{GAP}{worst}".rstrip()
 
 
 def _cost(report: NightReport) -> str:
