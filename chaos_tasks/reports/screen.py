@@ -116,9 +116,10 @@ def _scores(scores: Sequence[Score]) -> list[str]:
 
 
 def score_line(one: Score) -> str:
-    """'0.41 [0.30, 0.72]  6 of 9 kinds fresh  silent: data.label_flip; untested: stream.drop'."""
+    """'0.41 [0.30, 0.72]  6 of 9 fresh  silent: data.label_flip; untested: stream.drop'."""
     worst = "; ".join(f"{pull.cause.value}: {pull.kind}" for pull in one.pulls[:3])
-    return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]{GAP}{one.fresh} of {one.kinds} kinds fresh{GAP}{worst}".rstrip()
+    known = f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]{GAP}{one.fresh} of {one.kinds} fresh"
+    return f"{known}{GAP}{worst}" if worst else known
 
 
 def _cost(report: NightReport) -> str:

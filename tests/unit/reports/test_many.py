@@ -122,7 +122,7 @@ def test_a_night_that_is_not_adjusted_says_nothing_about_many_questions() -> Non
 
 def test_each_target_has_a_line_with_its_score_and_what_pulls_it_down() -> None:
     report = reported(two_nights(), (a_score(), a_score("stream")))
-    lines = [line for line in first_screen(report).splitlines() if "kinds fresh" in line]
+    lines = [line for line in first_screen(report).splitlines() if " of 2 fresh " in line]
     assert [line.split()[:3] for line in lines] == [["SCORE", "flights", "0.00"], ["stream", "0.00", "[0.00,"]]
     assert all("silent: data.label_flip; untested: stream.kind_0" in line for line in lines)
 
