@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -106,21 +107,25 @@ def _fault_facts(kind: str) -> dict[str, object]:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with parameters.")
 def probes_command(as_json: bool) -> int:
     """List the registered probes."""
-    probes = [(kind, registry.probe(kind)) for kind in registry.probe_kinds()]
+    facts = [_probe_facts(kind) for kind in sorted({*registry.probe_kinds(), *registry.pair_probe_kinds()})]
     if as_json:
-        facts = [
-            {
-                "kind": kind,
-                "summary": probe.summary,
-                "oracle": probe.oracle,
-                "params": probe.params_type.model_json_schema(),
-            }
-            for kind, probe in probes
-        ]
         click.echo(json.dumps(facts, indent=2))
         return ExitCode.HELD
-    table = Table("probe", "what it reads", "seen by", box=None, pad_edge=False)
-    for kind, probe in probes:
-        table.add_row(kind, probe.summary, "oracle" if probe.oracle else "owners")
+    table = Table("probe", "what it reads", "unit", "seen by", box=None, pad_edge=False)
+    for fact in facts:
+        table.add_row(fact["kind"], fact["summary"], fact["unit"], "oracle" if fact["oracle"] else "owners")
     Console().print(table)
     return ExitCode.HELD
+
+
+def _probe_facts(kind: str) -> dict[str, Any]:
+    """A probe that compares the rows of a pair always reads the sealed set."""
+    rows = kind in registry.pair_probe_kinds()
+    probe = registry.pair_probe(kind) if rows else registry.probe(kind)
+    return {
+        "kind": kind,
+        "summary": probe.summary,
+        "unit": "row" if rows else "seed",
+        "oracle": rows or registry.probe(kind).oracle,
+        "params": probe.params_type.model_json_schema(),
+    }
