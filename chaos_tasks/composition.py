@@ -20,6 +20,7 @@ from chaos_tasks.exporting import Exports
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.ports import Clients, Clock, Ledger, Publisher, TrialRunner
+from chaos_tasks.searching.searches import Searches
 from chaos_tasks.settings import Settings, find_settings
 from chaos_tasks.sweeping import Sweeper
 from chaos_tasks.workspaces import Workspaces
@@ -32,6 +33,7 @@ class Squall(AbstractContextManager["Squall"]):
     settings: Settings
     ledger: Ledger
     engine: Engine
+    searches: Searches
     campaign: Campaigns
     exports: Exports
     sweeper: Sweeper
@@ -70,11 +72,13 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
     ).as_uri()  # used where MLflow is a database only
     publisher = MlflowPublisher(ledger, found.mlflow_uri, found.mlflow_ui_url, artifacts)
     parts = EngineParts(found, ledger, clock, clients, workspaces, publisher, who, loop, lock_wait_s=lock_wait_s)
+    engine = Engine(parts)
     campaigns = Campaigns(found, ledger, clock, who)
     return Squall(
         settings=found,
         ledger=ledger,
-        engine=Engine(parts),
+        engine=engine,
+        searches=Searches(engine),
         campaign=campaigns,
         exports=Exports(campaigns, clock),
         sweeper=Sweeper(ledger, clock, clients, workspaces, who),

@@ -140,7 +140,7 @@ def _lower_intensity(start: Experiment, name: str) -> Search:
         return start
     found, too_little = start, 0.0
     whole, small = isinstance(enough, int), SMALL_ENOUGH * enough
-    while enough - too_little > FINE_ENOUGH * enough and enough > small:
+    while too_little < (1 - FINE_ENOUGH) * enough * (1 - 1e-9) and enough > small:
         middle = _rounded((enough + too_little) / 2, whole)
         if not too_little < middle < enough:
             break

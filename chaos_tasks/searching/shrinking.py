@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chaos_tasks.engine import Engine, never
 from chaos_tasks.errors import GuardTripped
-from chaos_tasks.model.experiment import Experiment, NonInferiority
+from chaos_tasks.model.experiment import Design, Experiment, NonInferiority
 from chaos_tasks.model.plan import Pin, Plan
 from chaos_tasks.model.record import SearchEnded, SearchStarted
 from chaos_tasks.model.request import RunRequest
@@ -20,6 +20,8 @@ from chaos_tasks.searching.log import SearchLog, ended_of, started_of
 from chaos_tasks.searching.shrink import Candidate, Tried, next_candidate, smallest
 
 MAX_RUNS = 12
+ENOUGH_SEEDS = 6
+"""At most so many pairs may be needed for the stricter error rate of a search; a sequential run stops before."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,14 @@ def _asking_only(plan: Plan, check: str, max_runs: int) -> Experiment:
     asked = tuple(one for one in experiment.steady_state if one.name == check)
     strict = isinstance(asked[0].tolerance, NonInferiority)
     alpha = experiment.analysis.alpha / max_runs if strict else experiment.analysis.alpha
+    seeds = len(plan.seeds) if experiment.analysis.design is Design.FIXED else max(ENOUGH_SEEDS, len(plan.seeds))
     stops = tuple(name for name in experiment.guards.stop_when if name == check)
     return experiment.model_copy(
         update={
             "steady_state": asked,
             "guards": experiment.guards.model_copy(update={"stop_when": stops}),
             "analysis": experiment.analysis.model_copy(
-                update={"alpha": alpha, "base_seed": plan.seeds[0], "seeds": len(plan.seeds), "nights": 1}
+                update={"alpha": alpha, "base_seed": plan.seeds[0], "seeds": seeds, "nights": 1}
             ),
             "ramp": None,
             "known_finding": None,
@@ -146,7 +149,8 @@ def _asking_only(plan: Plan, check: str, max_runs: int) -> Experiment:
 def _request(started: SearchStarted, search_id: str, run_id: str, smaller: Experiment) -> RunRequest:
     pin = started.pin
     if pin is not None:
-        pin = pin.model_copy(update={"seeds": pin.seeds[: smaller.analysis.seeds]})
+        first = pin.seeds[0]
+        pin = pin.model_copy(update={"seeds": tuple(range(first, first + smaller.analysis.seeds))})
     return RunRequest(run_id=run_id, experiment=smaller, pin=pin, search_id=search_id, requested_by="person")
 
 
@@ -162,7 +166,7 @@ def _ended(
     original: Experiment, started: SearchStarted, tries: Sequence[_Try], stopped: GuardTripped | None
 ) -> SearchEnded:
     found = smallest(started.experiment, [one.tried for one in tries])
-    said = words.reduced(started.experiment, found, len(tries))
+    said = words.reduced(original, found, len(tries))
     return SearchEnded(
         search=SearchKind.SHRINK,
         experiment=original.name,

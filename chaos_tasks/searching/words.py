@@ -48,10 +48,11 @@ def cost(runs: Sequence[SearchRun]) -> str:
 
 def reduced(before: Experiment, after: Experiment, runs: int) -> str:
     """'0.2 on [a, b, c] -> 0.05 on [b], 5 runs.'"""
-    if before.method == after.method and before.analysis.seeds == after.analysis.seeds:
+    fewer = after.analysis.seeds < before.analysis.seeds
+    if before.method == after.method and not fewer:
         return f"Nothing smaller than {size(before)} deviated again, {count(runs, 'run')}."
     parts = [f"{size(before)} -> {size(after)}"] if before.method != after.method else [size(before)]
-    if before.analysis.seeds != after.analysis.seeds:
+    if fewer:
         parts.append(f"{before.analysis.seeds} -> {count(after.analysis.seeds, 'seed')}")
     return f"{', '.join(parts)}, {count(runs, 'run')}."
 

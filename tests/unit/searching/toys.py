@@ -48,7 +48,7 @@ class Response:
 
 
 def share_of(plan: Plan) -> float:
-    share = plan.experiment.method[0].params["share"]
+    share = plan.experiment.method[0].params.get("share", 0.5)
     assert isinstance(share, float)
     return share
 
