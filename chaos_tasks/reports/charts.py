@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from chaos_tasks.judging.dossier import Dossier
-from chaos_tasks.judging.timeline import moments
+from chaos_tasks.judging.timeline import within
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import CheckResult
 from chaos_tasks.reports.night import effect_of_check
@@ -46,7 +46,7 @@ def lanes_chart(dossier: Dossier) -> Markup:
     if not dossier.trials:
         return Markup("")
     start = min([trial.started_at for trial in dossier.trials] + [dossier.started_at])
-    marked = moments(dossier)
+    marked = within(dossier)
     end = max([trial.ended_at for trial in dossier.trials] + [moment.at for moment in marked])
     at = _Scale(0.0, max((end - start).total_seconds(), 1e-3), 90, LANE_WIDTH - 10)
     arms = [arm for arm in Arm if dossier.arm(arm)]

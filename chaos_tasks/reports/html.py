@@ -12,14 +12,16 @@ from markupsafe import Markup
 from chaos_tasks.judging.dossier import Dossier
 from chaos_tasks.judging.facts import Injection
 from chaos_tasks.judging.timeline import Moment, moments
-from chaos_tasks.judging.wording import count, seconds
+from chaos_tasks.judging.wording import count, percent, seconds
 from chaos_tasks.model.experiment import KnownFinding
+from chaos_tasks.model.reaction import ReactionDetail
 from chaos_tasks.model.trial import Arm, Trial
 from chaos_tasks.model.verdict import CheckState, Outcome
 from chaos_tasks.reports.charts import interval_chart, lanes_chart
 from chaos_tasks.reports.night import NightReport, Urgency, owner_of
 from chaos_tasks.reports.page import template
 from chaos_tasks.reports.panel import Panel, panels, run_facts
+from chaos_tasks.reports.response_chart import response_chart
 from chaos_tasks.reports.screen import age
 
 TONES: Mapping[str, str] = {
@@ -50,6 +52,8 @@ class _Section:
     known: KnownFinding | None
     ran: str
     panels: Sequence[Panel]
+    reaction: ReactionDetail | None
+    response_chart: Markup
     trials: Sequence[Trial]
     moments: Sequence[Moment]
     injections: Sequence[Injection]
@@ -69,12 +73,14 @@ def render_html(report: NightReport, dossiers: Sequence[Dossier]) -> str:
         tone=lambda word: TONES.get(word, ""),
         moment=_moment,
         count=count,
+        percent=percent,
         seconds=seconds,
     )
 
 
 def _section(dossier: Dossier) -> _Section:
     plan, verdict = dossier.plan, dossier.verdict
+    reaction = verdict.reaction if verdict else None
     outcome = verdict.outcome.value if verdict else ("refused" if dossier.refused else "no verdict")
     return _Section(
         run_id=dossier.run_id,
@@ -92,6 +98,8 @@ def _section(dossier: Dossier) -> _Section:
         known=verdict.known_finding if verdict else None,
         ran=run_facts(verdict) if verdict else "",
         panels=panels(dossier),
+        reaction=reaction,
+        response_chart=response_chart(reaction, dossier.run_id) if reaction else Markup(""),
         trials=[trial for arm in Arm for trial in dossier.arm(arm)],
         moments=moments(dossier),
         injections=dossier.facts.injections,

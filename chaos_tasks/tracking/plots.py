@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chaos_tasks.judging.dossier import Dossier
-from chaos_tasks.judging.timeline import moments
+from chaos_tasks.judging.timeline import within
 from chaos_tasks.judging.wording import answer, log10
 from chaos_tasks.model.experiment import Check
 from chaos_tasks.model.trial import Arm, Observation
@@ -141,11 +141,11 @@ def _timeline(dossier: Dossier) -> Figure | None:
             color="#c7d2fe",
             edgecolor="#4338ca",
         )
-    for moment in moments(dossier):
+    for moment in within(dossier):
         axes.axvline(
             (moment.at - start).total_seconds(), color=MOMENT_COLOURS.get(moment.what, "#6b7280"), linewidth=1.2
         )
-    for what in dict.fromkeys(moment.what for moment in moments(dossier)):
+    for what in dict.fromkeys(moment.what for moment in within(dossier)):
         axes.plot([], [], color=MOMENT_COLOURS.get(what, "#6b7280"), label=what)
     axes.set_yticks(range(len(lanes)), [arm.value for arm in lanes])
     axes.set_ylim(len(lanes) - 0.5, -0.5)
@@ -158,6 +158,8 @@ MOMENT_COLOURS = {
     "injected": "#b3261e",
     "noticed": "#b45309",
     "back": "#1a7f4b",
+    "caught up": "#0f766e",
+    "rang": "#9ca3af",
     "reverted": "#1d4ed8",
     "healthy": "#1a7f4b",
 }
