@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from chaos_tasks import registry
 from chaos_tasks.campaign import Campaigns
 from chaos_tasks.catalogue import applicable_kinds
-from chaos_tasks.errors import LedgerError
+from chaos_tasks.errors import LedgerError, SquallError
 from chaos_tasks.judging.dossier import Dossier, read_dossiers
 from chaos_tasks.judging.history import SCORED_BY, scores_of
 from chaos_tasks.judging.score import Score
@@ -23,6 +24,9 @@ from chaos_tasks.reports.html import render_html
 from chaos_tasks.reports.markdown import render_markdown
 from chaos_tasks.reports.night import NightReport, Period, build_report
 from chaos_tasks.reports.screen import first_screen
+from chaos_tasks.tracking.night import night_numbers
+
+log = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(days=30)
 """How far back a report reads for ages and changes."""
@@ -38,6 +42,7 @@ class Exported(Value):
     folder: Path
     html: Path
     screen: str
+    report: NightReport
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Exports:
 
     campaigns: Campaigns
     clock: Clock
+    end_night: Callable[[str, datetime, Mapping[str, float]], str] | None = None  # shows a night's numbers somewhere
 
     def night(self, campaign_id: str, *, over: bool = False) -> Exported:
         """Report of a campaign; raises LedgerError for an unknown one.
@@ -65,7 +71,17 @@ class Exports:
         exported = self._write(period, campaign_id)
         if over and not list(ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_ENDED,))):
             self.campaigns.end(campaign_id, exported.screen.splitlines()[0])
+            self._show_numbers(campaign_id, exported.report)
         return exported
+
+    def _show_numbers(self, campaign_id: str, report: NightReport) -> None:
+        """A view, never the evidence: where it cannot be written, the night stands all the same."""
+        if self.end_night is None:
+            return
+        try:
+            self.end_night(campaign_id, report.until, night_numbers(report))
+        except SquallError as error:
+            log.warning("the numbers of %s are not in MLflow: %s", campaign_id, error.message)
 
     def last_night(self) -> Exported:
         """Report of the latest campaign; raises LedgerError when there was none."""
@@ -119,7 +135,12 @@ class Exports:
             (folder / "verification.json").write_text(text + "\n", encoding="utf-8")
 
     def _write(self, period: Period, name: str) -> Exported:
-        records = list(self.campaigns.ledger.records(since=period.since - LOOK_BACK, until=period.until))
+        ledger = self.campaigns.ledger
+        records = list(ledger.records(since=period.since - LOOK_BACK, until=period.until))
+        if period.campaign_id:  # written at this very moment, which `until` leaves out
+            known = {stored.seq for stored in records}
+            adjusted = ledger.records(run_id=period.campaign_id, kinds=(RecordKind.CAMPAIGN_ADJUSTED,))
+            records += [stored for stored in adjusted if stored.seq not in known]
         dossiers = [one for one in read_dossiers(records) if period.covers(one)]
         return self._render(records, dossiers, period, name, scores=self.scores(period.until))
 
@@ -138,7 +159,7 @@ class Exports:
         (folder / "report.md").write_text(render_markdown(report), encoding="utf-8")
         html = folder / "report.html"
         html.write_text(render_html(report, dossiers), encoding="utf-8")
-        return Exported(folder=folder, html=html, screen=first_screen(report))
+        return Exported(folder=folder, html=html, screen=first_screen(report), report=report)
 
 
 def _write_json(path: Path, report: NightReport) -> None:

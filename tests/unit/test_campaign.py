@@ -94,10 +94,10 @@ def test_an_ended_campaign_says_so_once(toy: ToyProject) -> None:
 def judged(toy: ToyProject, plan: CampaignPlan, name: str, e: float, seeds: tuple[int, ...]) -> None:
     """Write the records of a planned run whose one check brought this evidence."""
     entry = next(one for one in plan.entries if one.experiment == name)
-    for number, stored in enumerate(margin_run(name, e, seeds).records):
-        key = f"{entry.run_id}/{number}"
-        record = stored.record.model_copy(update={"run_id": entry.run_id, "idem_key": key})
-        toy.ledger.append(record)
+    of_night = {"run_id": entry.run_id, "campaign_id": plan.campaign_id, "planned_at": toy.clock.now()}
+    for stored in margin_run(name, e, seeds, **of_night).records:
+        toy.ledger.append(stored.record)
+    toy.clock.advance(60)
 
 
 def adjustments(toy: ToyProject) -> list[Adjusted]:
