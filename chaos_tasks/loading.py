@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from chaos_tasks import registry, strict_yaml
 from chaos_tasks.errors import InvalidFile, Problem, SquallError
-from chaos_tasks.model.experiment import Experiment
+from chaos_tasks.model.experiment import Experiment, Unit
 from chaos_tasks.model.target import Target
 from chaos_tasks.strict_yaml import Document, Location
 from chaos_tasks.validation import problems_of
@@ -90,6 +90,7 @@ def _kind_problems(document: Document) -> list[Problem]:
             if isinstance(kind, str) and isinstance(params, dict):
                 here: Location = (section, index)
                 problems += _params_problems(noun, kind, params, (*here, noun), (*here, "params"), document)
+                problems += _unit_problems(kind, entry, here, document) if noun == "probe" else []
     return problems
 
 
@@ -105,6 +106,23 @@ def _params_problems(
         plugin.params_type.model_validate(dict(params))
     except ValidationError as error:
         return problems_of(error, document, plugin.params_type, params_at)
+    return []
+
+
+def _unit_problems(kind: str, entry: Mapping[str, object], here: Location, document: Document) -> list[Problem]:
+    """A probe that reads one trial goes with unit `seed`; one that compares a pair with another, and with a margin."""
+    pairs = kind in registry.pair_probe_kinds()
+    unit, tolerance = str(entry.get("unit", Unit.SEED.value)), entry.get("tolerance")
+    field = ".".join(str(part) for part in (*here, "unit"))
+    if pairs is (unit == Unit.SEED.value) and unit in set(Unit):
+        fitting = ("block" if kind.startswith("series.") else "row") if pairs else "seed"
+        cause = f"{kind} {'compares a pair of trials' if pairs else 'reads one trial'}, so its unit is not {unit}"
+        return [Problem(document.line((*here, "probe")), field, cause, f"write `unit: {fitting}`")]
+    margin = isinstance(tolerance, dict) and tolerance.get("type") == "non_inferiority"
+    if pairs and isinstance(tolerance, dict) and not margin:
+        cause = f"{kind} compares a pair of trials, which needs a margin"
+        remedy = "write `tolerance: {type: non_inferiority, margin: ..., better: ...}`"
+        return [Problem(document.line((*here, "probe")), field, cause, remedy)]
     return []
 
 

@@ -17,8 +17,8 @@ _ARMS = {
 
 
 def asks(check: Check, arm: Arm) -> bool:
-    """Whether a check reads trials of this arm one by one; one of unit `row` compares pairs instead."""
-    return check.unit is not Unit.ROW and arm in _ARMS[check.when]
+    """Whether a check reads trials of this arm one by one; one of another unit than `seed` compares pairs instead."""
+    return check.unit is Unit.SEED and arm in _ARMS[check.when]
 
 
 def observe_all(plan: Plan, trial: Trial) -> tuple[Observation, ...]:
@@ -38,8 +38,8 @@ def observe(check: Check, trial: Trial) -> Observation:
 
 
 def compare_all(plan: Plan, control: Trial | None, treatment: Trial) -> tuple[PairObservation, ...]:
-    """What each check of unit `row` reads from a pair; empty where one of the two left no model."""
-    checks = [check for check in plan.experiment.steady_state if check.unit is Unit.ROW]
+    """What each check of unit `row` or `block` reads from a pair; empty where one of the two did not complete."""
+    checks = [check for check in plan.experiment.steady_state if check.unit is not Unit.SEED]
     whole = control is not None and {control.status, treatment.status} == {TrialStatus.COMPLETED}
     if control is None or not whole or treatment.arm is not Arm.TREATMENT:
         return ()
@@ -50,7 +50,7 @@ def compare(plan: Plan, check: Check, control: Trial, treatment: Trial) -> PairO
     """Compare one pair of models on the sealed rows; what cannot be compared has an error and no estimate."""
     pair = {"check": check.name, "seed": control.seed, "control_id": control.id, "treatment_id": treatment.id}
     if not isinstance(check.tolerance, NonInferiority):
-        return PairObservation.model_validate({**pair, "error": "a check of unit row needs a margin"})
+        return PairObservation.model_validate({**pair, "error": f"a check of unit {check.unit.value} needs a margin"})
     question = PairQuestion(
         tolerance=check.tolerance, alpha=plan.experiment.analysis.alpha, predictions=plan.target.reads.predictions
     )

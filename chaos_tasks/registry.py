@@ -64,8 +64,10 @@ PAIR_PROBES: Mapping[str, str] = {
     "rows.metric": "chaos_tasks.probes.rows:RowsMetric",
     "rows.prediction_shift": "chaos_tasks.probes.rows:PredictionShift",
     "rows.worst_slice": "chaos_tasks.probes.rows:WorstSlice",
+    "series.mean": "chaos_tasks.probes.series:SeriesMean",
+    "series.tail": "chaos_tasks.probes.series:SeriesTail",
 }
-"""Checks of unit `row`: they compare the control and the treatment trial of one seed."""
+"""Checks of unit `row` or `block`: they compare the control and the treatment trial of one seed."""
 
 _GROUPS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # entry-point group -> noun, and our own table
     "squall.faults": ("fault", FAULTS),

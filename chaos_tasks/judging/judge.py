@@ -56,7 +56,7 @@ def judge(
         response=reaction.response,
         checks=checks,
         reasons=(*reasons, Reason.CHEAP_RUNG) if rung and Reason.CHEAP_RUNG not in reasons else reasons,
-        sentence=_about(plan, rung, _sentence(outcome, opened, facts, doubted, checks, reaction)),
+        sentence=_about(plan, rung, reacted, _sentence(outcome, opened, facts, doubted, checks, reaction)),
         known_finding=_known(plan.experiment.known_finding, outcome, now),
         noticed_by=reaction.noticed_by,
         detect_s=reaction.detect_s,
@@ -149,15 +149,23 @@ def _hear(plan: Plan, part: Part, facts: RunFacts) -> tuple[tuple[CheckResult, .
 def _judge_on(check: Check, evidence: Evidence, plan: Plan, rung: str) -> CheckResult:
     """A check's answer, as far as the rung may give one, and from where on its trials were trained."""
     result = judge_check(check, evidence, plan)
-    starts = sorted({trial.fork.step for trial in evidence.arm(Arm.TREATMENT) if trial.fork is not None})
+    starts = _fork_steps(evidence)
     if starts and result.estimand:
         told = f"{result.estimand}, treatment from step {' or '.join(map(str, starts))} on"
         result = result.model_copy(update={"estimand": told})
     return ladder.on_rung(check, result, rung) if rung else result
 
 
-def _about(plan: Plan, rung: str, sentence: str) -> str:
+def _fork_steps(evidence: Evidence) -> list[int]:
+    """From which steps on treatments were trained, where they were forked."""
+    return sorted({trial.fork.step for trial in evidence.arm(Arm.TREATMENT) if trial.fork is not None})
+
+
+def _about(plan: Plan, rung: str, evidence: Evidence, sentence: str) -> str:
     """The sentence, with what it is about besides the whole workload tonight."""
+    starts = _fork_steps(evidence)
+    if starts and any(place.type == "dvc" for place in plan.places.values()):
+        sentence = f"With data that changed at step {' or '.join(map(str, starts))}: {sentence}"
     if rung:
         sentence = f"On the cheap rung {rung} ({plan.target.workload.rungs.get(rung, 'gone')}): {sentence}"
     if plan.continues:
@@ -170,7 +178,7 @@ def judge_check(check: Check, evidence: Evidence, plan: Plan) -> CheckResult:
     analysis = plan.experiment.analysis
     if not isinstance(check.tolerance, NonInferiority):
         return judge_per_trial(check, check.tolerance, evidence, alpha=analysis.alpha)
-    if check.unit is Unit.ROW:
+    if check.unit is not Unit.SEED:
         return judge_rows(check, check.tolerance, evidence, alpha=analysis.alpha)
     return judge_paired(check, check.tolerance, evidence, analysis)
 

@@ -1,4 +1,4 @@
-"""A margin check of unit `row`: the predictions of one pair of models on the same sealed rows: about these models."""
+"""A margin check of unit `row` or `block`: one pair of models on the same rows, or of series: about this pair."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from chaos_tasks.stats.interval import Interval, Position
 
 Answer = tuple[CheckState, Reason, str]
 
-ESTIMAND = "mean worsening over the sealed rows of the models trained with seed {seed}: about these models only"
+ESTIMANDS = {
+    "row": "worsening on the sealed rows of the models trained with seed {seed}: about these models only",
+    "block": "worsening over time of the runs of seed {seed}: about this pair of runs only",
+}
 
 
 def judge_rows(check: Check, tolerance: NonInferiority, evidence: Evidence, *, alpha: float) -> CheckResult:
@@ -35,7 +38,7 @@ def judge_rows(check: Check, tolerance: NonInferiority, evidence: Evidence, *, a
         state=state,
         reason=reason,
         sentence=sentence,
-        unit="row",
+        unit=check.unit.value,
         estimand=_estimand(first) if first else "",
         method=first.method if first else "",
         estimate=finite(first.estimate) if first else None,
@@ -81,12 +84,16 @@ def _answer(
     if _position(compared[0]) is Position.BELOW:
         text = f"{name} is within the margin for the first pair of models and not for another: judge it by seeds."
         return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, text
-    return CheckState.UNKNOWN, Reason.INTERVAL_TOO_WIDE, f"{sentence[:-1]}: more rows are needed to tell."
+    return (
+        CheckState.UNKNOWN,
+        Reason.INTERVAL_TOO_WIDE,
+        f"{sentence[:-1]}: more {check.unit.value}s are needed to tell.",
+    )
 
 
 def _estimand(pair: PairObservation) -> str:
     worst = f"; {pair.worst} is the worst" if pair.worst else ""
-    return ESTIMAND.format(seed=pair.seed) + worst
+    return ESTIMANDS["block" if pair.unit == "block" else "row"].format(seed=pair.seed) + worst
 
 
 def _returned_nan(pair: PairObservation) -> bool:
@@ -108,7 +115,7 @@ def _sentence(check: Check, tolerance: NonInferiority, pair: PairObservation, al
         return f"{wording.subject(check)}: no interval could be given for these rows."
     level = pair.level if pair.level is not None else 1 - 2 * alpha
     interval = Interval(pair.estimate, low, high, level, pair.n_rows, pair.method)
-    return wording.effect(check, tolerance, interval, margin, unit="row")
+    return wording.effect(check, tolerance, interval, margin, unit=check.unit.value)
 
 
 def _point(n: int, pair: PairObservation) -> EvidencePoint:

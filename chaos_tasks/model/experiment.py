@@ -63,6 +63,7 @@ class Unit(StrEnum):
 
     SEED = "seed"  # paired trainings: about the pipeline
     ROW = "row"  # paired predictions of one control and one treatment model on the sealed set: about this model
+    BLOCK = "block"  # stretches of one pair of time series, long enough to forget each other: about this pair of runs
 
 
 class Check(Value):
@@ -73,7 +74,10 @@ class Check(Value):
     params: Mapping[str, JsonValue] = Field(default_factory=dict)
     tolerance: Tolerance
     when: When = When.ALWAYS
-    unit: Unit = Field(Unit.SEED, description="Of a margin: paired trainings, or paired rows of each pair of models.")
+    unit: Unit = Field(
+        Unit.SEED,
+        description="Of a margin: paired trainings, paired rows of one pair of models, or blocks of a pair of series.",
+    )
     deterministic: bool = Field(
         False,
         description="The reading follows from command, code, data and seed alone, so a control's may be used again.",

@@ -79,12 +79,18 @@ def _series(trial: Trial, params: TailParams) -> Array:
     """The numbers, and infinity for each that should be there and is not."""
     import numpy as np
 
-    if params.file.endswith((".jsonl", ".ndjson")):
-        found = np.array(_lines(read_file(trial, params.file), params.field), dtype=np.float64)
-    else:
-        found = numbers(read_table(trial, params.file, [params.field])[0][params.field])
+    found = read_series(trial, params.file, params.field)
     lost = max(0, params.expected - len(found)) if params.expected is not None else 0
     return np.concatenate([found, np.full(lost, np.inf)])
+
+
+def read_series(trial: Trial, file: str, field: str) -> Array:
+    """The numbers of a field in the order of the file; raises ProbeError for a file that is not there."""
+    import numpy as np
+
+    if file.endswith((".jsonl", ".ndjson")):
+        return np.array(_lines(read_file(trial, file), field), dtype=np.float64)
+    return numbers(read_table(trial, file, [field])[0][field])
 
 
 def _lines(content: bytes, field: str) -> list[float]:

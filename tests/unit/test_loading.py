@@ -32,6 +32,7 @@ SAYS = {
     "unknown-key-with-a-near-name": (4, "ownr", "unknown field `ownr`", "did you mean `owner`?"),
     "unknown-probe-kind": (7, "steady_state.0.probe", "no probe is called", "workload.completed"),
     "unknown-tolerance": (7, "steady_state.0.tolerance", "'about' is not one of", "choose one"),
+    "unit-of-another-probe": (7, "steady_state.0.unit", "compares a pair of trials", "`unit: row`"),
     "wrong-parameter": (9, "method.0.params.fractoin", "unknown field `fractoin`", "did you mean `fraction`?"),
 }
 
