@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+STEP = "step"
 CHECKPOINT = "checkpoint"
 OPENING = frozenset({"start", "resume"})
 """Events that tell where a start stands, before it has made a step."""
@@ -18,7 +19,7 @@ class ProgressEvent:
 
     at: float
     step: int
-    kind: str = "step"
+    kind: str = STEP
     samples: int | None = None  # since step 0
     device: str = ""
     devices: int = 1

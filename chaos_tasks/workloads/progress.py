@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from chaos_tasks.errors import WorkloadError
-from chaos_tasks.judging.starts import ProgressEvent
+from chaos_tasks.judging.starts import STEP, ProgressEvent
 from chaos_tasks.model.target import Progress
 
 SEEN_FILE = "progress.seen.jsonl"
@@ -94,33 +94,39 @@ class ProgressWatch:
 
     def look(self, log_lines: Iterable[str]) -> Steps:
         """The steps so far."""
-        undated: list[int] = []
-        for step, dated in self._new(log_lines):
-            self.steps.see(step)
-            undated += [] if dated else [step]
+        undated: list[ProgressEvent] = []
+        for event in self._new(log_lines):
+            self.steps.see(event.step)
+            undated += [] if math.isfinite(event.at) else [event]
         if undated and self.now is not None:
-            self._note(undated, self.now())
+            self._note(undated, self.now().timestamp())
         return self.steps
 
-    def _new(self, log_lines: Iterable[str]) -> Iterator[tuple[int, bool]]:
-        """New steps, and whether the workload dates them."""
+    def _new(self, log_lines: Iterable[str]) -> Iterator[ProgressEvent]:
+        """New reports; one that the workload does not date is at NaN."""
         if self._tail is not None:
             for line in self._tail.lines():
-                event = event_of_json(line)
-                step = event.step if event is not None else step_of_json(line)
-                if step is not None:
-                    yield step, event is not None
+                event = report_of_json(line)
+                if event is not None:
+                    yield event
         if self._pattern is not None:
             for line in log_lines:
                 step = step_of_log(self._pattern, line)
                 if step is not None:
-                    yield step, False
+                    yield ProgressEvent(math.nan, step)
 
-    def _note(self, steps: Sequence[int], at: datetime) -> None:
-        """The first and the last of one look; a full disk costs us their times, never the trial."""
-        shown = steps if len(steps) < 2 else (steps[0], steps[-1])
+    def _note(self, events: Sequence[ProgressEvent], at: float) -> None:
+        """Of the steps of one look the first and the last; a full disk costs us their times, never the trial."""
+        ends = (0, len(events) - 1)
+        shown = [event for place, event in enumerate(events) if place in ends or event.kind != STEP]
         with suppress(OSError), (self.out / SEEN_FILE).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps({"t": at.timestamp(), "step": step}) + "\n" for step in shown)
+            file.writelines(json.dumps(_line(event, at)) + "\n" for event in shown)
+
+
+def _line(event: ProgressEvent, at: float) -> dict[str, str | int | float]:
+    told = {"samples": event.samples, "device": event.device, "devices": event.devices, "write_s": event.write_s}
+    known = {name: value for name, value in told.items() if value is not None}
+    return {"t": at, "event": event.kind, "step": event.step, **known}
 
 
 def compile_step_pattern(pattern: str) -> re.Pattern[str]:
@@ -147,14 +153,20 @@ def step_of_json(line: str) -> int | None:
 
 def event_of_json(line: str) -> ProgressEvent | None:
     """A dated report, {"t": unix seconds, "step": n} and what else it says; None for any other line."""
+    event = report_of_json(line)
+    return event if event is not None and math.isfinite(event.at) else None
+
+
+def report_of_json(line: str) -> ProgressEvent | None:
+    """A report with a whole number as its `step`, at NaN when it is not dated; None for any other line."""
     with suppress(ValueError, RecursionError, OverflowError):
         entry = json.loads(line)
         step, at = (entry.get("step"), entry.get("t")) if isinstance(entry, dict) else (None, None)
-        if _is_number(step) and isinstance(step, int) and _is_number(at) and math.isfinite(at):
+        if isinstance(step, int) and not isinstance(step, bool):
             return ProgressEvent(
-                at=float(at),
+                at=float(at) if _is_number(at) and math.isfinite(at) else math.nan,
                 step=step,
-                kind=str(entry.get("event") or "step"),
+                kind=str(entry.get("event") or STEP),
                 samples=_whole(entry.get("samples")),
                 device=str(entry.get("device") or ""),
                 devices=max(1, _whole(entry.get("devices")) or 1),

@@ -164,6 +164,16 @@ def test_undated_steps_are_dated_by_who_sees_them(tmp_path: Path) -> None:
     ]
 
 
+def test_an_undated_report_keeps_what_else_it_says(tmp_path: Path) -> None:
+    watch = ProgressWatch(FILE, tmp_path, lambda: NOW)
+    said = [{"step": 3}, {"step": 4}, {"step": 5}, {"event": "checkpoint", "step": 5, "samples": 640}, {"step": 6}]
+    (tmp_path / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said))
+    watch.look([])
+    events = read_events(FILE, tmp_path)
+    assert [(event.step, event.kind) for event in events] == [(3, "step"), (5, "checkpoint"), (6, "step")]
+    assert [event.samples for event in events] == [None, 640, None]
+
+
 def test_steps_in_the_output_are_dated_by_who_sees_them(tmp_path: Path) -> None:
     progress = Progress(log=r"step (\d+)")
     ProgressWatch(progress, tmp_path, lambda: NOW).look(["step 7"])
