@@ -33,6 +33,9 @@ out.mkdir(parents=True, exist_ok=True)
 for step in range(1, 6):
     print(f"step {step}", flush=True)
     threading.Event().wait(20 if behaviour == "slow" else 0.02)
+if behaviour.startswith("breaks at "):
+    share = float(mark.read_text().split()[-1])
+    behaviour = "worse" if share >= float(behaviour.split()[-1]) else "well"
 auc = {"worse": 0.5, "nan": float("nan")}.get(behaviour, 0.9)
 if behaviour == "stuck":  # whoever undoes the mark finds a folder in its place
     mark.unlink()
@@ -114,7 +117,7 @@ class Tiny:
         return path
 
     def behave(self, how: str) -> None:
-        """What the workload does under the fault: well, worse, nan, absent, slow, stuck."""
+        """What the workload does under the fault: well, worse, nan, absent, slow, stuck, `breaks at 0.2`."""
         (self.root / "code" / "behaviour").write_text(how)
 
     def start(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:

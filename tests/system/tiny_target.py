@@ -96,7 +96,7 @@ class Mark:
         deadline = time.monotonic() + 60
         while params.mode == "stay" and not Path(handle.place.clone + ".go").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        mark(handle.place).write_text("whole")
+        mark(handle.place).write_text(f"whole {params.share}")
         return Receipt(at=ctx.clock.now(), effective=True, summary="marked")
 
     def revert(self, handle, params, ctx):
