@@ -1,6 +1,6 @@
 """Tests the reference gate by mutants, adopts what is proposed, and measures on mutants and months that were held out.
 
-`python -m benchmarks.gates [--budget 320]` (about 30 minutes of one core; fewer trainings, wider intervals).  The
+`python -m benchmarks.gates [--budget 240]` (about 20 minutes of one core; fewer trainings, wider intervals).  The
 strata (kind, file, column, grouping column) are split in two halves at random.  Searched: one half.  Held out: mutants
 of other seeds, intensities and groups in the same strata, mutants of the other half's strata, both on another month
 too; and the clean months after the version that limits were learnt from.
@@ -36,7 +36,7 @@ from chaos_tasks.gates.session import earlier, propose_checks, run_gate_test, sc
 from chaos_tasks.gates.tables import Tables
 from chaos_tasks.gates.values import Family, GateReport, Harm, HarmState, Mutant, Passing, Tried
 from chaos_tasks.gates.wording import proposed, summary
-from chaos_tasks.gates.workbench import Workbench
+from chaos_tasks.gates.workbench import Passage, Workbench, Worsening
 from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.reference import ReferenceSpec, build_offline
 from chaos_tasks.loading import load_target
@@ -51,15 +51,71 @@ HARM = Harm(metric="auc", margin=0.01, better="higher")
 DRAWS = 50
 
 
+class Remembered(Workbench):
+    """A workbench that keeps what each mutant came to in a file: an interrupted or repeated measurement goes on there.
+
+    Trainings are deterministic, so what was measured before counts, and is counted, as if it were done now.
+    """
+
+    memo: Path | None = None
+
+    def recall(self, *named: object) -> Any:
+        """What was noted under this name, or None."""
+        if self.memo is None or not self.memo.exists():
+            return None
+        lines = [json.loads(line) for line in self.memo.read_text().splitlines()]
+        return next((line[1] for line in lines if line[0] == [self.version.data_digest, *named]), None)
+
+    def note(self, value: object, *named: object) -> None:
+        """Keep it."""
+        if self.memo is not None:
+            with self.memo.open("a") as file:
+                file.write(json.dumps([[self.version.data_digest, *named], value]) + "\n")
+
+    def passage(self, mutant: Mutant) -> Passage:
+        known = self.recall("passage", mutant.content_sha256)
+        if known is None:
+            found = super().passage(mutant)
+            self.note([found.passing.value, found.stopped_by], "passage", mutant.content_sha256)
+            return found
+        self.counted.preparations += 1
+        self.counted.gate_runs += known[0] in ("refused", "passed")
+        return Passage(Passing(known[0]), known[1])
+
+    def pair(self, mutant: Mutant, number: int) -> Worsening | None:
+        known = self.recall("pair", mutant.content_sha256, number)
+        if known is None:
+            found = super().pair(mutant, number)
+            self.note(["crashed"] if found is None else list(found), "pair", mutant.content_sha256, number)
+            return found
+        self.control(number)
+        self.counted.trainings += 1
+        return None if known == ["crashed"] else tuple(known)
+
+    def control(self, number: int) -> tuple[float, ...]:
+        known = self._controls.get(number) or self.recall("control", number)
+        if known is None:
+            found = super().control(number)
+            self.note(list(found), "control", number)
+            return found
+        if number not in self._controls:
+            self.counted.trainings += 1
+            self.counted.controls += 1
+            self._controls[number] = tuple(known)
+        return self._controls[number]
+
+
 def target_at(repo: Path, rev: str) -> Target:
     """The shipped target at one data version."""
     target = load_target(ROOT / "data/targets/flights.yaml", {**os.environ, "SQUALL_FLIGHTS_REPO": str(repo)})
     return target.model_copy(update={"source": target.source.model_copy(update={"rev": rev})})
 
 
-def open_bench(target: Target, folder: Path) -> Workbench:
+def open_bench(target: Target, folder: Path, memo: Path | None) -> Remembered:
     clock, clients = SystemClock(), from_environment({})
-    return Workbench.open(target, folder, python=sys.executable, harms=[HARM], clock=clock, clients=clients)
+    bench = Remembered.open(target, folder, python=sys.executable, harms=[HARM], clock=clock, clients=clients)
+    bench.memo = memo
+    return bench
 
 
 def halves(found: Sequence[Family], rng: np.random.Generator) -> set[str]:
@@ -154,10 +210,9 @@ def false_alarms(
 
 
 def other_month(
-    repo: Path, folder: Path, escaped: Sequence[Tried], checks: Sequence[ExtraCheck], budget: int
+    bench: Workbench, escaped: Sequence[Tried], checks: Sequence[ExtraCheck], budget: int
 ) -> dict[str, Any]:
     """The same corruptions on a later month's version: still escapes there, and closed?"""
-    bench = open_bench(target_at(repo, OTHER_MONTH), folder)
     search = Search(bench, HarmRule((HARM,), cap=3), np.random.default_rng(0), budget, tell)
     again = []
     for one in escaped:
@@ -242,23 +297,24 @@ def show(results: dict[str, Any]) -> None:
 def main() -> None:
     """Search, propose, adopt, hold out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--budget", type=int, default=320, help="trainings in all")
+    parser.add_argument("--budget", type=int, default=240, help="trainings in all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--memo", type=Path, help="keep what was measured in this file, and go on from there")
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="squall-gates-") as temporary:
-        results = measure(Path(temporary), options.budget, options.seed)
+        results = measure(Path(temporary), options.budget, options.seed, options.memo)
     results |= {"seconds": time.monotonic() - began, "budget": options.budget, "seed": options.seed}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     show(results)
 
 
-def measure(folder: Path, budget: int, seed: int) -> dict[str, Any]:
+def measure(folder: Path, budget: int, seed: int, memo: Path | None) -> dict[str, Any]:
     repo = folder / "source" / "flights"
     repo.parent.mkdir()
     build_offline(ReferenceSpec(repo=repo, endpoint="http://127.0.0.1:9", admin=Credentials.drawn(), months=MONTHS))
-    bench = open_bench(target_at(repo, REV), folder / "work")
+    bench = open_bench(target_at(repo, REV), folder / "work", memo)
     rng = np.random.default_rng(seed)
     found, _ = families(bench.profiles(), versions=len(bench.versions()))
     searched = halves(found, rng)
@@ -278,11 +334,12 @@ def measure(folder: Path, budget: int, seed: int) -> dict[str, Any]:
     latest = tables.read(bench.tables(None), form)
     every = battery(latest, earlier(bench, latest), rng=rng)
     out = held_out(bench, found, searched, report, round(0.48 * budget), seed + 1)
-    adopted = open_bench(with_extra(bench.target, proposal.checks, folder / "extra.json"), folder / "adopted")
+    adopted = open_bench(with_extra(bench.target, proposal.checks, folder / "extra.json"), folder / "adopted", None)
     told = evaluate(out, bench, adopted, proposal, every)
     escapes = [one for tried in out.values() for one in tried if one.escaped]
     picked = [escapes[index] for index in rng.permutation(len(escapes))[:6]]
-    month = other_month(repo, folder / "month", picked, proposal.checks, round(0.07 * budget))
+    later = open_bench(target_at(repo, OTHER_MONTH), folder / "month", memo)
+    month = other_month(later, picked, proposal.checks, round(0.07 * budget))
     return {
         "report": brief(report),
         "smallest": [one.model_dump(mode="json") for one in report.escapes],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SLACK = 0.001
 """Share of rows that may break a relation: one bad row in a thousand harms nobody and happens in clean data."""
 SAMPLE = 4_000
+FITTED = 500
 ROWS_PER_GROUP = 5
 NOTABLE = 0.1
 STRONG = 0.5
@@ -91,6 +92,14 @@ class _Seen:
             if is_numeric_dtype(self.table[column]) and not is_bool_dtype(self.table[column])
         ]
         return [str(column) for column in chosen if self.table[column].nunique() > 1]
+
+    @cached_property
+    def matrix(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        """The numeric columns of the sample side by side, missing and infinite as NaN."""
+        import numpy as np
+
+        raw = self.sample[self.numbers].to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.isfinite(raw), raw, np.nan)
 
     @cached_property
     def distinct(self) -> dict[str, int]:
@@ -169,8 +178,9 @@ def _sums(seen: _Seen) -> Iterator[Candidate]:
 def _sum(seen: _Seen, column: str, terms: Sequence[str]) -> Candidate | None:
     import numpy as np
 
-    rows = seen.sample[[column, *terms]].dropna().to_numpy(dtype=np.float64)[:500]
-    if len(rows) < 50:
+    rows = seen.matrix[:, [seen.numbers.index(name) for name in (column, *terms)]]
+    rows = rows[~np.isnan(rows).any(axis=1)][:FITTED]
+    if len(rows) < FITTED // 10:
         return None
     wanted, given = rows[:, 0], np.column_stack([rows[:, 1:], np.ones(len(rows))])
     weights, _, rank, _ = np.linalg.lstsq(given, wanted, rcond=None)
@@ -270,7 +280,7 @@ def _ranks(seen: _Seen) -> Iterator[Candidate]:
 
 def _quantiles(seen: _Seen) -> Iterator[Candidate]:
     for column in seen.numbers:
-        if column not in seen.flags and seen.distinct[column] < len(seen.table):
+        if column not in seen.flags and not (column in seen.labels and seen.distinct[column] == len(seen.table)):
             for at in QUANTILES:
                 yield seen.candidate("quantile", (column,), column=column, at=at)
 

@@ -114,7 +114,7 @@ def taken(table: pd.DataFrame, statistic: str, arguments: Mapping[str, Any]) -> 
     """The number that a check asks for; NaN where a column is gone or of another type."""
     try:
         return float(STATISTICS[statistic](table, **arguments))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ArithmeticError, NotImplementedError):
         return math.nan
 
 

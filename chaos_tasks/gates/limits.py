@@ -98,14 +98,18 @@ class Learner:
         """The candidate with its limits; None where clean versions give it no finite number."""
         if candidate.statistic == "rate_moved":
             return self._rates(candidate)
-        halves = [candidate.value(part) for part in self._parts(candidate.table)]
         whole = [candidate.value(tables[candidate.table]) for tables in self._versions(candidate.table)]
+        now = whole[0]
+        broken = now != 0 or not candidate.is_relation  # what no row breaks, none of the halves' rows does
+        halves = [candidate.value(part) for part in self._parts(candidate.table)] if broken else [0.0]
         if not all(map(math.isfinite, (*halves, *whole))):
             return None
-        now = whole[0]
         spread = math.sqrt(math.fsum((half - now) ** 2 for half in halves) / len(halves))
         reach = math.sqrt(2) * _student(1 - self._each / 2, BLOCKS - 1) * spread
         least, most = min(whole) - reach, max(whole) + reach
+        if candidate.statistic == "quantile":
+            low, high = self._steps(candidate, now)
+            least, most = min(least, low), max(most, high)
         if candidate.is_relation:
             least, most = 0.0, max(most, SLACK, 2 * now if now <= SLACK else now)
         elif candidate.statistic in NON_NEGATIVE:
@@ -113,6 +117,16 @@ class Learner:
         elif candidate.statistic == "fewest_rows":
             least, most = max(0.0, least), 1.0
         return _check(candidate, least, most, now)
+
+    def _steps(self, candidate: Candidate, now: float) -> tuple[float, float]:
+        """Where a quantile gets when the share of the values up to it moves: whole numbers go by whole steps."""
+        column, at = str(candidate.arguments["column"]), float(str(candidate.arguments["at"]))
+        known = self._latest[candidate.table][column].dropna()
+        usual = float((known <= now).mean())
+        moved = [float((part[column].dropna() <= now).mean()) - usual for part in self._parts(candidate.table)]
+        spread = math.sqrt(math.fsum(one**2 for one in moved) / len(moved))
+        reach = math.sqrt(2) * _student(1 - self._each / 2, BLOCKS - 1) * spread
+        return float(known.quantile(max(0.0, at - reach))), float(known.quantile(min(1.0, at + reach)))
 
     def _rates(self, candidate: Candidate) -> ExtraCheck | None:
         """Each group's usual difference from the whole, and its spread over halves (never less than chance's own)."""
@@ -151,13 +165,13 @@ def _check(candidate: Candidate, least: float, most: float, now: float) -> Extra
         table=candidate.table,
         statistic=candidate.statistic,
         arguments=candidate.arguments,
-        min=_outwards(least, -1),
-        max=_outwards(most, 1),
+        min=outwards(least, -1),
+        max=outwards(most, 1),
         clean=now,
     )
 
 
-def _outwards(number: float, sign: int) -> float:
+def outwards(number: float, sign: int) -> float:
     """Four significant digits, rounded away from what is allowed."""
     if number == 0:
         return 0.0

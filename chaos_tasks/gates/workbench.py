@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped, InjectError, SetupError, WorkloadError
@@ -105,7 +105,7 @@ class Workbench:
         clock: Clock,
         clients: Clients,
         base_seed: int = 0,
-    ) -> Workbench:
+    ) -> Self:
         """Clone, copy the sealed set out, and prepare the clean version.
 
         Raises GuardTripped where there is no gate to test or it refuses the clean version, and SetupError where the
