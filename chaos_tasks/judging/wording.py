@@ -14,10 +14,17 @@ from chaos_tasks.model.verdict import CheckResult, CheckState, Reason
 from chaos_tasks.stats.interval import Interval, Position
 
 SHORT_NAMES = {"auc": "AUC", "mae": "MAE", "mse": "MSE", "rmse": "RMSE", "f1": "F1", "ece": "ECE", "p99": "p99"}
-ABOUT = {"seed": "this pipeline", "row": "this model only", "block": "this stream", "trial": "this pipeline"}
+ABOUT = {
+    "seed": "this pipeline",
+    "row": "this model only",
+    "block": "this pair of runs only",
+    "trial": "this pipeline",
+}
+OF_ONE_PAIR = frozenset({"row", "block"})
+"""Units within one pair of trials: each pair is evidence of its own, and other trainings are not spoken about."""
 UNMOVED = "hardly moved"
 _NOT_BY_NUMBERS = frozenset({Reason.RETURNED_NAN, Reason.GATE_BLOCKED})
-NOUNS = {"seed": "paired run", "row": "paired row", "block": "block", "trial": "trial"}
+NOUNS = {"seed": "paired run", "row": "paired row", "block": "paired value", "trial": "trial"}
 
 
 def subject(check: Check) -> str:
@@ -155,12 +162,13 @@ def compact(result: CheckResult) -> str:
     """
     n = counted(result)
     decided = f", decided at {result.decided_at_n:,}" if result.decided_at_n not in (None, n) else ""
-    return f"{answer(result.state)}: {compact_effect(result)}; n {n:,} {result.unit}{decided}{_evidence(result)}"
+    unit = "values in blocks" if result.unit == "block" else result.unit
+    return f"{answer(result.state)}: {compact_effect(result)}; n {n:,} {unit}{decided}{_evidence(result)}"
 
 
 def counted(result: CheckResult) -> int:
-    """How many units the result rests on; the evidence of unit `row` counts pairs of models, each of many rows."""
-    return result.evidence[-1].n if result.evidence and result.unit != "row" else result.n_treatment
+    """How many units the result rests on; where they lie within one pair, the evidence counts pairs."""
+    return result.evidence[-1].n if result.evidence and result.unit not in OF_ONE_PAIR else result.n_treatment
 
 
 def _evidence(result: CheckResult) -> str:

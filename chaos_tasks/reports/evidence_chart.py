@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from chaos_tasks.judging.wording import log10, units
+from chaos_tasks.judging.wording import OF_ONE_PAIR, log10, units
 from chaos_tasks.model.verdict import CheckResult, EvidencePoint
 from chaos_tasks.reports.svg import Scale, frame, line, text, tick_labels, ticks, width_of
 
 WIDTH, HEIGHT = 460, 190
 LEFT, RIGHT, TOP, BOTTOM = 34.0, WIDTH - 98.0, 36.0, HEIGHT - 34.0
 MANY = 24  # points beyond which marks would touch
-AXES = {"seed": "paired runs", "row": "pairs of models", "block": "blocks", "trial": "trials"}
+AXES = {"seed": "paired runs", "row": "pairs of models", "block": "pairs of runs", "trial": "trials"}
 
 
 def evidence_chart(check: CheckResult, alpha: float, key: str) -> Markup:
@@ -34,7 +34,7 @@ def evidence_chart(check: CheckResult, alpha: float, key: str) -> Markup:
         *_frame_of(points, low, high, x, y, AXES.get(check.unit, check.unit)),
         *_line(needed, alpha, y),
         *_decided(check, x),
-        *_curves(points, x, y, low, high),
+        *_curves(points, x, y, low, high, check.unit in OF_ONE_PAIR),
     ]
     title = f"{check.check}: evidence over {AXES.get(check.unit, check.unit)}"
     return frame(parts, (WIDTH, HEIGHT), "evidence", title=title, said=said(check, points, needed), key=key)
@@ -42,10 +42,17 @@ def evidence_chart(check: CheckResult, alpha: float, key: str) -> Markup:
 
 def said(check: CheckResult, points: Sequence[EvidencePoint], needed: float) -> str:
     """The chart in words."""
+    if check.unit in OF_ONE_PAIR:
+        first = points[0]
+        pairs = AXES[check.unit] if len(points) > 1 else AXES[check.unit].replace("pairs", "pair", 1)
+        return (
+            f"Of {len(points)} {pairs} the first has log10 e {log10(first.log_e_pass)} for pass and "
+            f"{log10(first.log_e_fail)} for fail; {needed:.1f} is needed."
+        )
     last = points[-1]
     decided = f"decided at {check.decided_at_n}" if check.decided_at_n is not None else "not decided"
     return (
-        f"After {units(last.n, 'pair of models' if check.unit == 'row' else check.unit)} the evidence is log10 e "
+        f"After {units(last.n, check.unit)} the evidence is log10 e "
         f"{log10(last.log_e_pass)} for pass and {log10(last.log_e_fail)} for fail; {needed:.1f} is needed; {decided}."
     )
 
@@ -99,15 +106,19 @@ def _decided(check: CheckResult, x: Scale) -> list[str]:
     return [line(at, TOP - 5, at, BOTTOM, "decided"), text(middle, 26, words, "label strong", "middle")]
 
 
-def _curves(points: Sequence[EvidencePoint], x: Scale, y: Scale, low: float, high: float) -> list[str]:
-    """Round marks on a solid line for pass, square ones on a dashed line for fail; each named at its end."""
+def _curves(points: Sequence[EvidencePoint], x: Scale, y: Scale, low: float, high: float, separate: bool) -> list[str]:
+    """Round marks on a solid line for pass, square ones on a dashed line for fail; each named at its end.
+
+    No lines where each pair is evidence of its own, so that nothing seems to grow.
+    """
     parts: list[str] = []
     ends = {}
     for name in ("pass", "fail"):
         values = [(point.log_e_pass if name == "pass" else point.log_e_fail) / math.log(10) for point in points]
         where = [(x(point.n), y(min(high, max(low, value)))) for point, value in zip(points, values, strict=True)]
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in where)
-        parts.append(f'<polyline class="curve {name}" points="{path}"/>')
+        if not separate:
+            path = " ".join(f"{a:.1f},{b:.1f}" for a, b in where)
+            parts.append(f'<polyline class="curve {name}" points="{path}"/>')
         parts += [_mark(name, a, b) for a, b in (where if len(where) <= MANY else where[-1:])]
         ends[name] = (where[-1][1], f"{name} {log10(values[-1] * math.log(10))}{_off(values[-1], low, high)}")
     return parts + _names(ends)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from chaos_tasks.judging.dossier import Dossier
-from chaos_tasks.judging.wording import about, answer, count, log10, number, percent, units
+from chaos_tasks.judging.wording import OF_ONE_PAIR, about, answer, count, log10, number, percent, units
 from chaos_tasks.model.verdict import CheckResult, CheckState, Verdict
 from chaos_tasks.reports.effect_chart import effect_chart
 from chaos_tasks.reports.evidence_chart import evidence_chart
@@ -19,6 +19,8 @@ SIGNS = {CheckState.PASSED: "✓", CheckState.FAILED: "✗", CheckState.UNKNOWN:
 TONES = {CheckState.PASSED: "good", CheckState.FAILED: "bad", CheckState.UNKNOWN: "open"}
 ALPHA = 0.05
 WORSENING = "How much worse under the fault, in the metric's unit: right is worse, the hatched side is too much."
+GROWN = "Evidence as it grew: round marks for pass, square ones for fail. The first to reach the dashed line decides."
+OF_PAIRS = "Evidence within each pair on its own: round marks for pass, square ones for fail. The first pair is judged."
 SHARE = "Share of trials within tolerance, with its exact interval: what these trials allow to say about others."
 
 
@@ -35,6 +37,7 @@ class Panel:
     effect: Markup
     caption: str  # of the effect
     evidence: Markup
+    growth: str  # caption of the evidence
     nothing: str  # why there is no chart at all
     facts: Sequence[tuple[str, str]]
     looks: Sequence[tuple[str, ...]]
@@ -63,6 +66,7 @@ def panel(check: CheckResult, alpha: float, run_id: str) -> Panel:
         effect=effect,
         caption=SHARE if check.margin is None else WORSENING,
         evidence=evidence,
+        growth=OF_PAIRS if check.unit in OF_ONE_PAIR else GROWN,
         nothing="" if effect or evidence else f"Nothing to draw: {reason}.",
         facts=facts(check, alpha),
         looks=_looks(check),
@@ -92,7 +96,12 @@ def run_facts(verdict: Verdict) -> str:
     reused = f", {verdict.trials_reused} of them reused from the ledger" if verdict.trials_reused else ""
     included = " (reused ones included)" if verdict.trials_reused else ""
     saved = f"; {count(verdict.trials_saved, 'trial')} of the plan not run{included}" if verdict.trials_saved else ""
-    return f"{count(verdict.trials, 'trial')}{reused}{saved}."
+    steps = f"; {verdict.steps_saved:,} steps not trained again, by forks" if verdict.steps_saved else ""
+    earlier = (
+        f" Pairs of {count(len(verdict.continues), 'undecided run')} before count too." if verdict.continues else ""
+    )
+    rung = f" Answered on the rung {verdict.rung} of the fidelity ladder." if verdict.rung else ""
+    return f"{count(verdict.trials, 'trial')}{reused}{saved}{steps}.{earlier}{rung}"
 
 
 def seeds(found: Sequence[int]) -> str:
@@ -139,7 +148,7 @@ def _bound(value: float | None) -> str:
 
 
 def _n(check: CheckResult) -> str:
-    noun = "rows" if check.unit == "row" else "trials"
+    noun = {"row": "rows", "block": "values"}.get(check.unit, "trials")
     control = f"{check.n_control:,} control, " if check.n_control else ""
     return f"{control}{check.n_treatment:,} treatment {noun}"
 

@@ -68,6 +68,7 @@ def experiment_view(dossier: Dossier) -> RunView:
         "squall.ledger.first": str(first),
         "squall.ledger.last": str(last),
         **{_name(f"squall.check.{check.check}"): answer(check.state) for check in verdict.checks},
+        "squall.rung": verdict.rung,
         "squall.units": ",".join(sorted({check.unit for check in verdict.checks})),
         "mlflow.note.content": _note(plan.experiment.hypothesis, verdict),
     }
@@ -108,6 +109,7 @@ def _experiment_metrics(dossier: Dossier) -> tuple[Metric, ...]:
         Metric("squall.trials", verdict.trials),
         Metric("squall.trials_reused", verdict.trials_reused),
         Metric("squall.trials_saved", verdict.trials_saved),
+        Metric("squall.steps_saved", verdict.steps_saved),
         Metric("squall.trials_wall_s", verdict.trials_wall_s),
         Metric("squall.lost_steps", verdict.lost_steps),
     ]

@@ -181,6 +181,11 @@ def test_saved_and_reused_trials_are_said(dossiers: dict[str, Dossier]) -> None:
     assert run_facts(reused) == (
         "6 trials, 3 of them reused from the ledger; 13 trials of the plan not run (reused ones included)."
     )
+    longer = verdict.model_copy(update={"steps_saved": 1200, "continues": ("a", "b"), "rung": "rows"})
+    assert run_facts(longer) == (
+        "6 trials; 10 trials of the plan not run; 1,200 steps not trained again, by forks. Pairs of 2 undecided runs "
+        "before count too. Answered on the rung rows of the fidelity ladder."
+    )
 
 
 def test_the_page_of_a_run_unfolds_every_check_and_loads_nothing(dossiers: dict[str, Dossier]) -> None:
