@@ -249,6 +249,8 @@ def test_each_treatment_goes_on_from_its_own_control(toy: ToyProject) -> None:
     treated = [end.trial for end in Run(toy.ledger, RUN).ended_trials(Arm.TREATMENT)]
     assert [trial.forked_from for trial in treated] == [f"{RUN}/control/{trial.seed}" for trial in treated]
     assert verdict.steps_saved == 60 * len(treated)
+    assert verdict.sentence.startswith("With data that changed at step 60: ")
+    assert verdict.checks[0].estimand.endswith("treatment from step 60 on")
     commands = {(spec.arm, spec.command[-1]) for spec in seen}
     assert (Arm.TREATMENT, "--go-on") in commands
     assert (Arm.CONTROL, "--go-on") not in commands

@@ -26,7 +26,7 @@ from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.model.target import Target
-from chaos_tasks.model.trial import Arm, KeptCheckpoint, Trial, TrialStatus
+from chaos_tasks.model.trial import Arm, ForkPoint, KeptCheckpoint, Trial, TrialStatus
 from chaos_tasks.ports import Clock
 from chaos_tasks.safety.guards import SWEEPER
 from chaos_tasks.settings import Settings, TargetEntry
@@ -160,6 +160,7 @@ class ToyRunner:
             rung=spec.rung,
             kept=self.project.kept(spec) if spec.keep_checkpoint_at is not None else None,
             forked_from=spec.fork.trial_id if spec.fork else "",
+            fork=ForkPoint(step=spec.fork.kept.step, file="f", sha256="s") if spec.fork else None,
             steps_saved=spec.fork.kept.step if spec.fork else 0,
         )
 
