@@ -6,19 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chaos_tasks import registry
+from chaos_tasks import catalogue, registry
 from chaos_tasks.cli.findings import Finding, bad, good, note, warn
 from chaos_tasks.errors import SquallError
 from chaos_tasks.inventory import read_target
-from chaos_tasks.model.handle import Reversibility
-from chaos_tasks.model.place import DvcPlace, InstancePlace, ProcessPlace, S3Place, StreamPlace, TaskPlace
-from chaos_tasks.model.target import (
-    AlarmFileSignal,
-    Ec2InstanceResource,
-    RedisStreamResource,
-    S3Resource,
-    Target,
-)
+from chaos_tasks.model.target import AlarmFileSignal, Target
 from chaos_tasks.settings import Settings, TargetEntry
 
 if TYPE_CHECKING:
@@ -27,8 +19,6 @@ if TYPE_CHECKING:
     from chaos_tasks.model.spec import TrialSpec
     from chaos_tasks.model.trial import Trial
     from chaos_tasks.trialing import Prepared
-
-_PLACES = {S3Resource: S3Place, RedisStreamResource: StreamPlace, Ec2InstanceResource: InstancePlace}
 
 
 def target_findings(settings: Settings, name: str) -> Iterator[Finding]:
@@ -77,25 +67,12 @@ def _faults(subject: str, target: Target, entry: TargetEntry) -> Iterator[Findin
     for kind in registry.fault_kinds():
         if kind.partition(".")[0] not in entry.families:
             continue
-        why = _ruled_out(kind, target, entry)
+        why = catalogue.ruled_out(kind, target, disposable=entry.disposable)
         ruled_out.append(f"{kind} ({why})") if why else allowed.append(kind)
     families = ", ".join(entry.families) or "none"
     yield good(subject, f"families {families}: {', '.join(allowed) or 'no fault applies'}")
     if ruled_out:
         yield note(subject, f"ruled out: {', '.join(ruled_out)}")
-
-
-def _ruled_out(kind: str, target: Target, entry: TargetEntry) -> str:
-    try:
-        fault = registry.fault(kind)
-    except (SquallError, ImportError) as error:
-        return f"cannot be loaded: {type(error).__name__}"
-    here = {DvcPlace, ProcessPlace, TaskPlace, *(_PLACES[type(one)] for one in target.resources.values())}
-    if not here.intersection(fault.place_types):
-        return "the target declares no such resource"
-    if fault.reversibility is Reversibility.IRREVERSIBLE and not entry.disposable:
-        return "it cannot be undone, and the target is not disposable"
-    return ""
 
 
 def trial_findings(settings: Settings, name: str) -> Iterator[Finding]:
