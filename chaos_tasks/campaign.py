@@ -185,7 +185,8 @@ def longest_first(loaded: Iterable[LoadedExperiment]) -> list[LoadedExperiment]:
     """Experiments by how much they run, so that a night does not end on its longest one with idle lanes."""
 
     def weight(one: LoadedExperiment) -> tuple[int, str]:
-        analysis = one.experiment.analysis
-        return (-(2 * analysis.seeds + analysis.recovery_trials), one.experiment.name)
+        analysis, ramp = one.experiment.analysis, one.experiment.ramp
+        runs = ramp.runs if ramp else 1
+        return (-runs * (2 * analysis.seeds + analysis.recovery_trials), one.experiment.name)
 
     return sorted(loaded, key=weight)

@@ -13,7 +13,7 @@ from chaos_tasks import registry
 from chaos_tasks.campaign import Campaigns
 from chaos_tasks.catalogue import applicable_kinds
 from chaos_tasks.errors import LedgerError, SquallError
-from chaos_tasks.judging.dossier import Dossier, read_dossiers
+from chaos_tasks.judging.dossier import Dossier, read_dossier, read_dossiers
 from chaos_tasks.judging.history import SCORED_BY, scores_of
 from chaos_tasks.judging.score import Score
 from chaos_tasks.model.base import Value
@@ -93,10 +93,14 @@ class Exports:
     def run(self, run_id: str) -> Exported:
         """Report of one run, or of an experiment's last one; raises LedgerError for an unknown name."""
         ledger = self.campaigns.ledger
-        registered = ledger.records(kinds=(RecordKind.EXPERIMENT_REGISTERED,))
-        last = [one.record.run_id for one in registered if one.record.experiment == run_id]
+        registered = ledger.records(kinds=(RecordKind.EXPERIMENT_REGISTERED, RecordKind.SEARCH_STARTED))
+        last = [one.record.run_id for one in registered if one.record.experiment == run_id and _stands_alone(one)]
         run_id = last[-1] if last else run_id
         records = list(ledger.records(run_id=run_id))
+        if any(one.record.kind is RecordKind.SEARCH_STARTED for one in records):  # with its runs
+            since, parts = records[0].record.occurred_at, f"{run_id}."
+            later = ledger.records(since=since)
+            records = [one for one in later if one.record.run_id == run_id or one.record.run_id.startswith(parts)]
         if not records:
             raise LedgerError(
                 f"no run {run_id} in the ledger", remedy="`squall report` lists the runs of the last night"
@@ -160,6 +164,12 @@ class Exports:
         html = folder / "report.html"
         html.write_text(render_html(report, dossiers), encoding="utf-8")
         return Exported(folder=folder, html=html, screen=first_screen(report), report=report)
+
+
+def _stands_alone(stored: Stored) -> bool:
+    """Whether a run or a search that begins here answers for its experiment."""
+    dossier = read_dossier([stored])
+    return dossier is not None and dossier.stands_alone
 
 
 def _write_json(path: Path, report: NightReport) -> None:

@@ -86,20 +86,21 @@ def _complain_about_broken_files(api: AirflowApi, console: Console) -> None:
 def _follow(squall: Squall, api: AirflowApi, dag_run_id: str, console: Console, timeout_s: float) -> str:
     """Print a line per verdict until the night's DAG run is over; returns the campaign's id."""
     deadline, started = time.monotonic() + timeout_s, time.monotonic()
-    campaign_id, planned, seen, told = "", 0, -1, 0
+    campaign_id, seen, told = "", -1, 0
+    runs: frozenset[str] = frozenset()
     while True:
         over = api.run(DAG, dag_run_id).finished  # asked first, so that the last look sees everything
         if not campaign_id:
-            campaign_id, planned, seen = _planned(squall, api, dag_run_id)
+            campaign_id, runs, seen = _planned(squall, api, dag_run_id)
             if campaign_id:
-                console.print(f"[bold]Night[/bold] {campaign_id}: {planned} experiments")
+                console.print(f"[bold]Night[/bold] {campaign_id}: {len(runs)} experiments")
         for stored in squall.ledger.records(
             kinds=(RecordKind.EVALUATE_VERDICT, RecordKind.RUN_REFUSED), after_seq=seen
         ):
             seen = stored.seq
-            if campaign_id and stored.record.run_id.startswith(f"{campaign_id}."):
+            if stored.record.run_id in runs:  # not the parts of a search
                 told += 1
-                console.print(_line(stored, told, planned, time.monotonic() - started))
+                console.print(_line(stored, told, len(runs), time.monotonic() - started))
         if over:
             break
         if time.monotonic() > deadline:
@@ -113,16 +114,16 @@ def _follow(squall: Squall, api: AirflowApi, dag_run_id: str, console: Console, 
     return campaign_id
 
 
-def _planned(squall: Squall, api: AirflowApi, dag_run_id: str) -> tuple[str, int, int]:
+def _planned(squall: Squall, api: AirflowApi, dag_run_id: str) -> tuple[str, frozenset[str], int]:
     from chaos_tasks.lab.airflow_api import AirflowApiError
 
     with suppress(AirflowApiError):
         name = str(api.xcom(DAG, dag_run_id, "plan", "campaign_id") or "")
         for stored in squall.ledger.records(run_id=name, kinds=(RecordKind.CAMPAIGN_PLANNED,)) if name else ():
             if isinstance(stored.record.payload, Note):
-                runs = stored.record.payload.facts.get("runs")
-                return name, len(runs) if isinstance(runs, list) else 0, stored.seq
-    return "", 0, -1
+                runs = _names(stored.record.payload.facts.get("runs"))
+                return name, frozenset(str(run) for run in runs), stored.seq
+    return "", frozenset(), -1
 
 
 def _line(stored: Stored, number: int, planned: int, seconds: float) -> str:

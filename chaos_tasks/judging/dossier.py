@@ -8,7 +8,8 @@ from datetime import datetime
 
 from chaos_tasks.judging.facts import RunFacts, facts_of
 from chaos_tasks.model.plan import Plan
-from chaos_tasks.model.record import Judged, Note, RecordKind, Registered, Stored, TrialEnd
+from chaos_tasks.model.record import Judged, Note, RecordKind, Registered, SearchEnded, SearchStarted, Stored, TrialEnd
+from chaos_tasks.model.search import SearchKind
 from chaos_tasks.model.trial import Arm, Observation, Trial
 from chaos_tasks.model.verdict import Verdict
 
@@ -37,6 +38,18 @@ class Dossier:
     verdict: Verdict | None
     refused: str  # why, or empty
     campaign_id: str
+    question: SearchStarted | None = None  # of a search: what it was to find
+    search: SearchEnded | None = None  # and what it found
+
+    @property
+    def search_id(self) -> str:
+        """The search that this run, or search, is a part of; empty for one of its own."""
+        return self.plan.search_id if self.plan else self.question.part_of if self.question else ""
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it answers for its experiment: not a part of a search, nor a reduction or a repetition."""
+        return not self.search_id and (self.question is None or self.question.search is SearchKind.RAMP)
 
     @property
     def started_at(self) -> datetime:
@@ -59,10 +72,16 @@ def read_dossier(records: Sequence[Stored]) -> Dossier | None:
         return None
     plan, plan_sha256, verdict, refused, campaign_id = None, "", None, "", ""
     ends: dict[str, TrialEnd] = {}
+    question: SearchStarted | None = None
+    search: SearchEnded | None = None
     for stored in records:
         payload = stored.record.payload
         if isinstance(payload, Registered):
             plan, plan_sha256, campaign_id = payload.plan, payload.plan_sha256, payload.plan.campaign_id
+        elif isinstance(payload, SearchStarted):
+            question, campaign_id = payload, payload.campaign_id
+        elif isinstance(payload, SearchEnded):
+            search = payload
         elif isinstance(payload, TrialEnd):
             ends[payload.trial.id] = payload
         elif isinstance(payload, Judged):
@@ -82,6 +101,8 @@ def read_dossier(records: Sequence[Stored]) -> Dossier | None:
         verdict=verdict,
         refused=refused,
         campaign_id=campaign_id,
+        question=question,
+        search=search,
     )
 
 

@@ -15,6 +15,7 @@ from chaos_tasks.judging.timeline import Moment, moments
 from chaos_tasks.judging.wording import count, percent, seconds
 from chaos_tasks.model.experiment import KnownFinding
 from chaos_tasks.model.reaction import ReactionDetail
+from chaos_tasks.model.record import SearchEnded
 from chaos_tasks.model.trial import Arm, Trial
 from chaos_tasks.model.verdict import CheckState, Outcome
 from chaos_tasks.reports.charts import interval_chart, lanes_chart
@@ -49,6 +50,7 @@ class _Section:
     plan_sha256: str
     first_seq: int
     last_seq: int
+    search: SearchEnded | None
     known: KnownFinding | None
     ran: str
     panels: Sequence[Panel]
@@ -80,6 +82,7 @@ def render_html(report: NightReport, dossiers: Sequence[Dossier]) -> str:
 
 def _section(dossier: Dossier) -> _Section:
     plan, verdict = dossier.plan, dossier.verdict
+    asked = plan or dossier.question
     reaction = verdict.reaction if verdict else None
     outcome = verdict.outcome.value if verdict else ("refused" if dossier.refused else "no verdict")
     return _Section(
@@ -89,9 +92,14 @@ def _section(dossier: Dossier) -> _Section:
         tone=TONES.get(outcome, "open"),
         response=verdict.response.value if verdict else "",
         owner=owner_of(dossier),
-        target=f"{plan.target.name} ({plan.environment})" if plan else "no target",
-        hypothesis=plan.experiment.hypothesis if plan else "",
-        sentence=verdict.sentence if verdict else dossier.refused,
+        target=f"{plan.target.name} ({plan.environment})"
+        if plan
+        else asked.experiment.target
+        if asked
+        else "no target",
+        hypothesis=asked.experiment.hypothesis if asked else "",
+        sentence=verdict.sentence if verdict else dossier.search.sentence if dossier.search else dossier.refused,
+        search=dossier.search,
         plan_sha256=dossier.plan_sha256,
         first_seq=dossier.seq_range[0],
         last_seq=dossier.seq_range[1],

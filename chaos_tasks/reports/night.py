@@ -20,6 +20,8 @@ from chaos_tasks.model.record import Note, RecordKind, Stored
 from chaos_tasks.model.trial import Trial
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Response, Verdict
 from chaos_tasks.reports.standing import AmongMany, adjustments, among_many, words
+from chaos_tasks.searching.levels import intensity_name
+from chaos_tasks.searching.words import breaks
 
 STALE_AFTER = timedelta(days=7)
 
@@ -143,8 +145,8 @@ def build_report(
     log = list(records)
     dossiers = sorted(read_dossiers(log), key=lambda dossier: dossier.seq_range)
     ours = [dossier for dossier in dossiers if period.covers(dossier)]
-    history = _by_experiment(dossiers, period)
-    latest = _latest(ours)
+    history = _by_experiment(_standing_alone(dossiers), period)
+    latest = _latest(_standing_alone(ours))
     rows = [row for dossier in latest if (row := _row(dossier, history[dossier.experiment])) is not None]
     rows += _never_started(log, period, {dossier.run_id for dossier in dossiers}, history)
     rows += _stale(history, {dossier.experiment for dossier in ours} | {row.experiment for row in rows}, period)
@@ -179,6 +181,11 @@ def _order(row: Row) -> tuple[int, bool, datetime, str]:
 def _among_many(row: Row, said: Mapping[str, tuple[Standing, str]]) -> Row:
     standing, text = said.get(row.run_id, (None, ""))
     return row.model_copy(update={"standing": standing, "among_many": text})
+
+
+def _standing_alone(dossiers: Sequence[Dossier]) -> Sequence[Dossier]:
+    """Runs and ramps that answer for their experiment; where there are only parts of a search, these."""
+    return [dossier for dossier in dossiers if dossier.stands_alone] or dossiers
 
 
 def _by_experiment(dossiers: Sequence[Dossier], period: Period) -> dict[str, list[Dossier]]:
@@ -242,7 +249,12 @@ def _next_command(urgency: Urgency, dossier: Dossier) -> str:
 
 
 def still_open(dossier: Dossier) -> list[str]:
-    """Handles that the log does not show as reverted; a sweep may have reverted them after the verdict."""
+    """Handles that the log does not show as reverted; a sweep may have reverted them after the verdict.
+
+    Of a ramp, the runs that could not be.
+    """
+    if dossier.search is not None:
+        return [run.run_id for run in dossier.search.runs if run.outcome is Outcome.UNREVERTED]
     return [item.handle_id for item in dossier.facts.injections if item.reverted_at is None]
 
 
@@ -250,7 +262,16 @@ def _row_effect(dossier: Dossier, verdict: Verdict) -> str:
     if verdict.outcome is Outcome.UNREVERTED:
         opened = still_open(dossier)
         return f"still in: {', '.join(opened)}" if opened else "reverted since the verdict; look why it was late"
-    return effect_of(verdict)
+    found = breaking_point_of(dossier)
+    return f"{found}; {effect_of(verdict)}" if found and verdict.checks else found or effect_of(verdict)
+
+
+def breaking_point_of(dossier: Dossier) -> str:
+    """Of a ramp: 'breaks between fraction 0.05 and 0.1'; empty for anything else."""
+    if dossier.question is None or dossier.search is None or dossier.search.breaking_point is None:
+        return ""
+    said = breaks(dossier.search.breaking_point, intensity_name(dossier.question.experiment), dossier.search.levels[-1])
+    return said[0].lower() + said[1:]
 
 
 def _state(dossier: Dossier | None) -> str:
@@ -284,6 +305,8 @@ def owner_of(dossier: Dossier, history: Sequence[Dossier] = ()) -> str:
     for one in (dossier, *reversed(history)):
         if one.plan is not None:
             return one.plan.experiment.owner
+        if one.question is not None:
+            return one.question.experiment.owner
     return "unknown"
 
 
@@ -400,7 +423,8 @@ def _words(dossier: Dossier | None) -> str:
     """Outcome and response."""
     if dossier is None or dossier.verdict is None:
         return _state(dossier)
-    return f"{dossier.verdict.outcome.value}, {dossier.verdict.response.value}"
+    more = breaking_point_of(dossier) or dossier.verdict.response.value
+    return f"{dossier.verdict.outcome.value}, {more}"
 
 
 def _coverage(ours: Sequence[Dossier], registered: Sequence[str]) -> Coverage:
@@ -427,7 +451,7 @@ def _cost(ours: Sequence[Dossier]) -> Cost:
     ends = [dossier.records[-1].record.occurred_at for dossier in ours]
     wall = (max(ends) - min(dossier.started_at for dossier in ours)).total_seconds() if ours else 0.0
     return Cost(
-        experiments=len(ours),
+        experiments=sum(dossier.question is None for dossier in ours),  # a search is its runs
         trials=len(fresh),
         reused_trials=len(trials) - len(fresh),
         trial_seconds=sum(trial.wall_s for trial in fresh),
