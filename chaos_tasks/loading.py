@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from chaos_tasks import registry, strict_yaml
-from chaos_tasks.errors import InvalidFile, Problem, SquallError
+from chaos_tasks.errors import GuardTripped, InvalidFile, Problem, SquallError
 from chaos_tasks.model.experiment import Experiment, Unit
 from chaos_tasks.model.target import Target
 from chaos_tasks.strict_yaml import Document, Location
@@ -72,7 +72,7 @@ def load_experiment(path: Path) -> LoadedExperiment:
         shape = problems_of(error, document, Experiment)
         problems = sorted({*shape, *_kind_problems(document)}, key=lambda problem: (problem.line, problem.field))
         raise InvalidFile(path, tuple(problems)) from None
-    kinds = _kind_problems(document)
+    kinds = _kind_problems(document) or _ramp_problems(experiment, document)
     if kinds:
         raise InvalidFile(path, tuple(kinds))
     text = path.read_text(encoding="utf-8")
@@ -126,9 +126,27 @@ def _unit_problems(kind: str, entry: Mapping[str, object], here: Location, docum
     return []
 
 
+def _ramp_problems(experiment: Experiment, document: Document) -> list[Problem]:
+    """Every level of a ramp must be an intensity of every step."""
+    problems: list[Problem] = []
+    levels = experiment.ramp.levels if experiment.ramp else ()
+    for number, level in enumerate(levels):
+        for step in experiment.method:
+            try:
+                registry.with_intensity(step.fault, step.params, level)
+            except GuardTripped as error:
+                at: Location = ("ramp", "levels", number)
+                field = ".".join(str(part) for part in at)
+                problems.append(Problem(document.line(at), field, f"step {step.name}: {error.message}", _STEPPABLE))
+    return problems[:1]  # the first level that does not fit says it all
+
+
 def _any_probe(kind: str) -> registry.AnyProbe | registry.AnyPairProbe:
     """A probe of either sort; which of them a check may name is its unit's to say (Check)."""
     return registry.pair_probe(kind) if kind in registry.pair_probe_kinds() else registry.probe(kind)
+
+
+_STEPPABLE = "`squall faults` shows which faults have an intensity; `squall faults --json` its range"
 
 
 def load_target(path: Path, variables: Mapping[str, str], *, keep_unset: bool = False) -> Target:

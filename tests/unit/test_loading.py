@@ -24,6 +24,8 @@ SAYS = {
     "nested-too-deeply": (1, "", "nested too deeply", "write the values out"),
     "not-utf-8": (1, "", "no UTF-8", "save it as UTF-8"),
     "parameter-out-of-range": (9, "method.0.params.fraction", "less than or equal to 1", "Share (0..1)"),
+    "ramp-beyond-its-fault": (12, "ramp.levels.1", "fraction = 1.5 is refused", "squall faults"),
+    "ramp-without-an-intensity": (11, "ramp.levels.0", "process.kill has no intensity", "squall faults"),
     "reserved-name": (2, "name", "taken by a DAG of Squall's own", "choose another"),
     "step-named-twice": (8, "method", "names flip twice", "name of its own"),
     "stop-when-names-no-check": (10, "guards.stop_when", "names finished", "the checks are done"),
