@@ -83,7 +83,7 @@ class FairnessGap:
             treatment=found.treatment,
             n_rows=found.n,
             n_groups=len(found.groups),
-            worst=f"{params.group}={found.lowest}",
+            worst=f"{params.group}={found.lowest} against {params.group}={found.highest}",
             left_out=tuple(f"{params.group}={name}" for name in found.left_out),
             metric_unit=f"{params.gap} gap",
             files=pair.files,

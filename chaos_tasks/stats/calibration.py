@@ -121,8 +121,10 @@ def ece_change(
 ) -> EceChange | Unknown:
     """Change on the same rows with its 1 - 2 alpha interval; ``edges`` are the same for both, by default equal width.
 
-    Rows are resampled by cell (label, control's bin, treatment's bin), within which a score counts as the cell's mean:
-    with bins a fifteenth wide that leaves out less than 1 % of a row's variance.  Unknown without a row or with a score
+    Two bounds are taken on each side, each at alpha / 2, and the tighter one counts: that of the two errors, and that
+    of the change within each bin.  Rows are resampled by cell (label, control's bin, treatment's bin), within which a
+    score counts as the cell's mean: with bins a fifteenth wide that leaves out less than 1 % of a row's variance.
+    The same scores have no change, whatever the rows.  Unknown without a row or with a score
     outside of [0, 1].
     """
     if not len(labels):
@@ -135,13 +137,44 @@ def ece_change(
     value = after - scale * before
     drawn = bootstrap.resample(cells.rows, len(labels), replicates, rng)
     reach = bootstrap.reach_of(len(labels))
-    plain = [cells.errors(drawn, model, None) for model in (0, 1)]
-    folded = [cells.errors(drawn, model, reach) for model in (0, 1)]
-    least, most = plain[1] - scale * folded[0], folded[1] - scale * plain[0]
-    low, high = bootstrap.lower_bound(value, most, alpha), bootstrap.upper_bound(value, least, alpha)
+    one, other = (cells.excess_of(model, drawn) for model in (0, 1))
+    least = other.errors(None) - scale * one.errors(reach)
+    most = other.errors(reach) - scale * one.errors(None)
+    above, below = _by_bins(one, other, scale, reach)
+    high = min(bootstrap.upper_bound(value, least, alpha / 2), bootstrap.upper_bound(*above, alpha / 2))
+    low = max(bootstrap.lower_bound(value, most, alpha / 2), bootstrap.lower_bound(*below, alpha / 2))
     interval = Interval(value, min(low, value), max(high, value), 1 - 2 * alpha, len(labels), METHOD)
-    p_pass, p_fail = bootstrap.p_below(value, least, margin), bootstrap.p_above(value, most, margin)
-    return EceChange(before, after, interval, p_pass, p_fail)
+    p_pass = min(bootstrap.p_below(value, least, margin), bootstrap.p_below(*above, margin))
+    p_fail = min(bootstrap.p_above(value, most, margin), bootstrap.p_above(*below, margin))
+    return EceChange(before, after, interval, min(1.0, 2 * p_pass), min(1.0, 2 * p_fail))
+
+
+@dataclass(frozen=True)
+class _Excess:
+    """Sum of (score - label) / n per bin, of one model: measured, its standard error, resampled less measured."""
+
+    value: Array  # (bins,)
+    spread: Array  # (bins,)
+    noise: Array  # (bins, replicates)
+
+    def errors(self, reach: float | None) -> Array:
+        """Draws (replicates,) of measured less true calibration error; see ``absolute_errors``."""
+        return bootstrap.absolute_errors(self.value, self.spread, self.noise, reach)
+
+    def signs(self, near: Array, reach: float) -> Array:
+        """Sign of each bin; that of ``near`` where its own cannot be told."""
+        known = np.abs(self.value) > reach * self.spread
+        return np.where(np.where(known, self.value, near) < 0, -1.0, 1.0)
+
+
+def _by_bins(
+    one: _Excess, other: _Excess, scale: float, reach: float
+) -> tuple[tuple[float, Array], tuple[float, Array]]:
+    """Bounds of the change by that of each bin, which two like models share most of: |b| - |a| <= sign(b) (b - a), and
+    >= sign(a) (b - a).  Each as its measured value and draws of (measured - true)."""
+    change, noise = other.value - scale * one.value, other.noise - scale * one.noise
+    above, below = other.signs(change, reach), one.signs(-change, reach)
+    return (float(above @ change), above @ noise), (float(below @ change), below @ noise)
 
 
 @dataclass(frozen=True)
@@ -151,14 +184,14 @@ class _Cells:
     rows: Array  # (cells,)
     bins: tuple[Array, Array]
     excess: tuple[Array, Array]  # mean of score - label
+    count: int  # bins
 
-    def errors(self, drawn: Array, model: int, reach: float | None) -> Array:
-        """Draws (replicates,) of measured less true calibration error of one model; see ``absolute_errors``."""
-        filled = np.unique(self.bins[model])
-        part = np.where(self.bins[model] == filled[:, None], self.excess[model], 0.0)
-        centres, spreads = part @ self.rows, np.sqrt(part**2 @ self.rows)
-        noise = part @ drawn - centres[:, None]
-        return np.asarray(bootstrap.absolute_errors(centres, spreads, noise, reach) / self.rows.sum())
+    def excess_of(self, model: int, drawn: Array) -> _Excess:
+        """Per bin of one model."""
+        n = self.rows.sum()
+        part = np.where(self.bins[model] == np.arange(self.count)[:, None], self.excess[model], 0.0) / n
+        value = part @ self.rows
+        return _Excess(value, np.sqrt(part**2 @ self.rows), part @ drawn - value[:, None])
 
 
 def _cells(labels: Array, models: tuple[Array, Array], edges: tuple[float, ...]) -> _Cells:
@@ -169,4 +202,4 @@ def _cells(labels: Array, models: tuple[Array, Array], edges: tuple[float, ...])
     filled = np.flatnonzero(rows)
     excess = [np.bincount(cell, scores - labels, minlength=len(rows))[filled] / rows[filled] for scores in models]
     bins = (filled // count % count, filled % count)
-    return _Cells(rows[filled], bins, (excess[0], excess[1]))
+    return _Cells(rows[filled], bins, (excess[0], excess[1]), count)

@@ -88,15 +88,21 @@ def test_a_score_that_is_no_chance_is_not_calibrated(bad: float) -> None:
 def test_the_same_scores_pass_and_inflated_ones_fail() -> None:
     labels, control, treatment = rows(8000, 5, shift=0.8)
     same, worse = change(labels, control, control, 0.03), change(labels, control, treatment, 0.03)
-    assert same.worsening.estimate == 0
+    assert (same.worsening.low, same.worsening.high) == (0, 0)
     assert same.p_pass < 0.05
     assert worse.worsening.low > 0.03
     assert worse.p_fail < 0.05
 
 
-def test_errs_no_more_often_than_it_says_at_the_margin() -> None:
-    labels, control, treatment = rows(1_000_000, 0)
+def test_a_model_that_hardly_moved_is_bounded_tightly() -> None:
+    found = change(*rows(8000, 6, shift=0.0, noise=0.02), 0.01)
+    assert found.worsening.high < 0.01
+
+
+@pytest.mark.parametrize(("shift", "noise"), [(0.3, 0.2), (0.0, 0.3), (0.05, 0.0)])
+def test_errs_no_more_often_than_it_says_at_the_margin(shift: float, noise: float) -> None:
+    labels, control, treatment = rows(1_000_000, 0, shift, noise)
     truth = sums(labels, treatment, equal_width()).ece - sums(labels, control, equal_width()).ece
-    found = [change(*rows(3000, 100 + seed), truth, seed).worsening for seed in range(150)]
+    found = [change(*rows(3000, 100 + seed, shift, noise), truth, seed).worsening for seed in range(150)]
     for wrong in (sum(one.high < truth for one in found), sum(one.low > truth for one in found)):
         assert wrong / 150 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 150)
