@@ -58,7 +58,7 @@ def share_of(count: int, n: int, alpha: float) -> Share | None:
 
 def _of_trial(trial: Trial, notices: Notices, response: Response) -> TrialReaction:
     setbacks = trial.progress.setbacks if trial.progress is not None else ()
-    restarted = [one for one in setbacks if one.resumed_from is not None]
+    launched = [one.restart_s for one in setbacks if one.restart_s is not None]
     counted = notices.counted
     return TrialReaction(
         trial_id=trial.id,
@@ -69,7 +69,7 @@ def _of_trial(trial: Trial, notices: Notices, response: Response) -> TrialReacti
         signals=notices.heard,
         faults=len(notices.faults_at),
         faults_noticed=notices.faults_noticed,
-        restart_s=_worst(one.restart_s for one in restarted) if setbacks else _launched_s(trial),
+        restart_s=max(launched, default=None) if setbacks else _launched_s(trial),
         back_s=_worst(one.back_s for one in setbacks) if setbacks else _progressed_s(trial),
         first_step_s=_worst(one.first_step_s for one in setbacks),
         caught_up_s=_worst(one.caught_up_s for one in setbacks),

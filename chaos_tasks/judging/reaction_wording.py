@@ -45,6 +45,8 @@ def ratio(found: TrainingRatio) -> str:
     if found.predicted is not None:
         apart = "" if found.agrees else ", more than 3 % apart"
         parts[0] += f" ({percent(found.predicted)} expected{apart})"
+    if found.never_back:
+        parts.append(f"{found.never_back} of {count(found.trials, 'run')} never came back, so none is expected")
     if found.period_s is not None:
         parts.append(f"saves every {seconds(found.period_s)}")
     if found.best_period_s is not None and found.best_predicted is not None:

@@ -63,7 +63,7 @@ def setbacks(
         first = restart is not None and id(restart) not in charged
         if restart is not None:
             charged.add(id(restart))
-        found.append(_setback(hit, restart, events, trial, charge=first))
+        found.append(_setback(hit, restart, events, trial, following, charge=first))
     return tuple(found)
 
 
@@ -79,7 +79,13 @@ def _restart_of(
 
 
 def _setback(
-    hit: Hit, restart: Restart | None, events: Sequence[ProgressEvent], trial: Trial, *, charge: bool
+    hit: Hit,
+    restart: Restart | None,
+    events: Sequence[ProgressEvent],
+    trial: Trial,
+    following: float,
+    *,
+    charge: bool,
 ) -> Setback:
     back_from = restart.start.at if restart is not None else hit.held_at
     before = [event.step for event in events if event.at < back_from]
@@ -92,7 +98,7 @@ def _setback(
         held_at=_moment(hit.held_at),
         step_before=reached,
         resumed_from=restart.start.base if restart is not None else None,
-        restarted_at=_launched(hit, restart, trial),
+        restarted_at=_launched(hit, restart, trial, following),
         back_at=_at(back),
         first_step_at=_at(next((event for event in after if event.kind not in OPENING), None)),
         caught_up_at=_at(_caught_up(after, reached, completed=trial.status is TrialStatus.COMPLETED)),
@@ -110,13 +116,16 @@ def _caught_up(after: Sequence[ProgressEvent], reached: int | None, *, completed
     return beyond
 
 
-def _launched(hit: Hit, restart: Restart | None, trial: Trial) -> datetime | None:
-    """The launch that brought it back; None for one that came back by itself, within its launch."""
-    if restart is None:
-        return None
-    found = [launch.started_at for launch in trial.launches if launch.started_at.timestamp() <= restart.start.at]
-    later = [at for at in found if at >= hit.firing.fired_at]
-    return max(later, default=None)
+def _launched(hit: Hit, restart: Restart | None, trial: Trial, following: float) -> datetime | None:
+    """The first launch after the hit and before the next; None for one that came back by itself, within its launch.
+
+    Where the next hit came first, the launch that brought it back counts.
+    """
+    later = [launch.started_at for launch in trial.launches if launch.started_at >= hit.firing.fired_at]
+    own = [at for at in later if at.timestamp() < following]
+    if own or restart is None:
+        return min(own, default=None)
+    return max((at for at in later if at.timestamp() <= restart.start.at), default=None)
 
 
 def _at(event: ProgressEvent | None) -> datetime | None:

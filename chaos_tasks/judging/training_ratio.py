@@ -11,7 +11,7 @@ from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.progress import TrialProgress
 from chaos_tasks.model.reaction import TrainingRatio
 from chaos_tasks.model.target import Ec2InstanceResource
-from chaos_tasks.model.trial import Trial
+from chaos_tasks.model.trial import Trial, TrialStatus
 from chaos_tasks.stats.ettr import availability_period, disagree, expected_ratio, young_interval
 
 PROCESSES = frozenset({"workload", "task"})
@@ -37,11 +37,13 @@ def ratio_of(plan: Plan, treated: Sequence[Trial]) -> TrainingRatio | None:
     if not told or not span_s > 0 or not hurts_a_process(plan):
         return None
     measured = min(1.0, sum(one.useful_s for one in told) / span_s)
-    inputs = _inputs(told, span_s)
-    failures = sum(setback.resumed_from is not None for one in told for setback in one.setbacks)
-    ratio = TrainingRatio(measured=measured, trials=len(told), failures=failures)
+    lost = sum(trial.progress in told and trial.status is not TrialStatus.COMPLETED for trial in treated)
+    failures = sum(one.resumed_from is not None or one.back_at is None for each in told for one in each.setbacks)
+    inputs = _inputs(told, span_s, failures)
+    ratio = TrainingRatio(measured=measured, trials=len(told), failures=failures, never_back=lost)
     if inputs is not None:
-        ratio = ratio.model_copy(update=_expected(measured, inputs))
+        ratio = ratio.model_copy(update={**_inputs_told(inputs), **_best(inputs)})
+        ratio = ratio if lost else ratio.model_copy(update=_expected(measured, inputs))
     return ratio.model_copy(update={"sentence": reaction_wording.ratio(ratio)})
 
 
@@ -51,7 +53,7 @@ def hurts_a_process(plan: Plan) -> bool:
     return any(step.fires_during and step.target in PROCESSES | bound for step in plan.experiment.method)
 
 
-def _inputs(told: Sequence[TrialProgress], span_s: float) -> _Inputs | None:
+def _inputs(told: Sequence[TrialProgress], span_s: float, failures: int) -> _Inputs | None:
     """None without a failure that was restarted from, or without two saves to tell the interval."""
     downs = [
         setback.down_s
@@ -65,25 +67,25 @@ def _inputs(told: Sequence[TrialProgress], span_s: float) -> _Inputs | None:
     if not downs or not intervals:
         return None
     return _Inputs(
-        mtbf_s=span_s / len(downs),
+        mtbf_s=span_s / failures,
         restart_s=fmean(downs),
         interval_s=median(intervals),
         write_s=median(writes) if writes else None,
     )
 
 
-def _expected(measured: float, inputs: _Inputs) -> dict[str, float | bool | None]:
-    write_s = inputs.write_s or 0.0
-    predicted = expected_ratio(inputs.mtbf_s, inputs.restart_s, inputs.interval_s, write_s)
+def _inputs_told(inputs: _Inputs) -> dict[str, float | bool | None]:
     return {
-        "predicted": predicted,
-        "agrees": not disagree(measured, predicted),
         "mtbf_s": inputs.mtbf_s,
         "restart_s": inputs.restart_s,
         "write_s": inputs.write_s,
-        "period_s": inputs.interval_s + write_s,
-        **_best(inputs),
+        "period_s": inputs.interval_s + (inputs.write_s or 0.0),
     }
+
+
+def _expected(measured: float, inputs: _Inputs) -> dict[str, float | bool | None]:
+    predicted = expected_ratio(inputs.mtbf_s, inputs.restart_s, inputs.interval_s, inputs.write_s or 0.0)
+    return {"predicted": predicted, "agrees": not disagree(measured, predicted)}
 
 
 def _best(inputs: _Inputs) -> dict[str, float | bool | None]:

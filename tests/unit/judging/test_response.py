@@ -318,6 +318,15 @@ def test_the_best_period_stands_beside_the_one_in_use() -> None:
     assert "saves every 2.5 s; optimal at this failure rate: 5.0 s" in found.sentence
 
 
+def test_a_run_that_never_came_back_counts_as_measured_and_leaves_nothing_to_expect() -> None:
+    gone = killed(101, status=TrialStatus.FAILED, progress=progress(setback(9, None, None, resumed=None), useful_s=0.0))
+    found = ratio(killed(100), gone)
+    assert (found.measured, found.failures, found.never_back) == (0.35, 2, 1)
+    assert (found.predicted, found.agrees) == (None, None)
+    assert found.best_period_s is not None
+    assert "1 of 2 runs never came back" in found.sentence
+
+
 def test_measured_and_expected_that_are_near_agree() -> None:
     near = progress(setback(9, 11.5, 13), useful_s=13.3)
     assert ratio(killed(progress=near)).agrees is True

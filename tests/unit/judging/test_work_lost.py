@@ -171,6 +171,13 @@ def test_a_run_that_never_comes_back_has_no_times_and_counts_to_its_end() -> Non
     assert found.ettr < 0.1
 
 
+def test_a_run_restarted_in_vain_tells_when_it_was_restarted_first() -> None:
+    run = trial(90, [launch(0, 9, -9), launch(9.5, 12, 1), launch(12.1, 15, 1)], [firing(9)], TrialStatus.FAILED)
+    [setback] = measured(run, BEFORE).setbacks
+    assert setback.restart_s == pytest.approx(0.5)
+    assert (setback.resumed_from, setback.back_at) == (None, None)
+
+
 def test_a_hang_counts_to_the_end_of_the_trial() -> None:
     run = trial(90, [launch(0, 90)], [firing(7)], TrialStatus.TIMED_OUT)
     assert measured(run, BEFORE).span_s == pytest.approx(88)
