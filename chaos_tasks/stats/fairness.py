@@ -115,27 +115,47 @@ def gap(
     alpha: float = 0.05,
     replicates: int = REPLICATES,
 ) -> Gap | Unknown:
-    """The gap of one model's table with 1 - 2 alpha intervals (none without ``rng``).
+    """The gap of one rate; see ``gaps``."""
+    found = gaps(table, [rate], rng=rng, form=form, min_group=min_group, alpha=alpha, replicates=replicates)
+    return found[rate]
+
+
+def gaps(
+    table: Table,
+    wanted: Sequence[Rate],
+    *,
+    rng: np.random.Generator | None = None,
+    form: Form = Form.DIFFERENCE,
+    min_group: int = 100,
+    alpha: float = 0.05,
+    replicates: int = REPLICATES,
+) -> dict[Rate, Gap | Unknown]:
+    """Gaps of one model's table with 1 - 2 alpha intervals (none without ``rng``), all from the same resamples.
 
     ``min_group``: rows behind each of a group's rates below which the group is left out.  Unknown with fewer than two
     groups left.
     """
+    smooth = _smooth(table.counts)
+    drawn = bootstrap.resample(smooth, table.n, replicates, rng) if rng is not None and table.n else None
+    return {rate: _gap(table, rate, smooth, drawn, form, min_group, alpha) for rate in wanted}
+
+
+def _gap(
+    table: Table, rate: Rate, smooth: Array, drawn: Array | None, form: Form, min_group: int, alpha: float
+) -> Gap | Unknown:
     kept = _kept(table, table.counts, rate, min_group)
     if isinstance(kept, Unknown):
         return kept
     counts = table.counts[kept]
-    n = int(counts.sum())
-    value = _value(counts, rate, form)
+    n, value = int(counts.sum()), _value(counts, rate, form)
     interval = percentile = None
-    if rng is not None:
-        smooth = _smooth(counts)
-        drawn = bootstrap.resample(smooth, n, replicates, rng)
-        parts = [_resampled(counts, smooth, drawn, part) for part in _parts(rate)]
+    if drawn is not None:
+        parts = [_resampled(counts, smooth[kept], drawn[kept], part) for part in _parts(rate)]
         low = bootstrap.lower_bound(value, _errors(parts, form, bootstrap.reach_of(n)), alpha)
         high = bootstrap.upper_bound(value, _errors(parts, form, None), alpha)
         interval = Interval(value, max(0.0, low), min(1.0, high), 1 - 2 * alpha, n, METHOD)
-        gaps = np.max([_spread(part.drawn, form) for part in parts], axis=0)
-        percentile = bootstrap.percentile_interval(value, gaps, alpha, n, METHOD)
+        plain = np.max([_spread(part.drawn, form) for part in parts], axis=0)
+        percentile = bootstrap.percentile_interval(value, plain, alpha, n, METHOD)
     names = tuple(table.groups[place] for place in kept)
     return Gap(value, interval, percentile, *_extremes(counts, names, rate, form), names, _others(table, kept), n)
 

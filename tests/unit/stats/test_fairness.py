@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos_tasks.stats.contingency import Table, tabulate
-from chaos_tasks.stats.fairness import IDENTICAL, Amplification, Form, Gap, Rate, amplification, gap, rates
+from chaos_tasks.stats.fairness import IDENTICAL, Amplification, Form, Gap, Rate, amplification, gap, gaps, rates
 from chaos_tasks.stats.unknown import Unknown
 
 SINGLE = [rate for rate in Rate if rate is not Rate.EQUALISED_ODDS]
@@ -108,6 +108,12 @@ def test_the_percentile_interval_is_that_of_resampled_rows() -> None:
         gaps.append(known(gap(tabulate(codes[pick], names, labels[pick], decisions[pick]), Rate.SELECTION)).value)
     assert found is not None
     assert (found.low, found.high) == pytest.approx(np.quantile(gaps, [0.05, 0.95]), abs=0.006)
+
+
+def test_several_gaps_from_the_same_resamples_are_those_asked_one_by_one() -> None:
+    one = table().control()
+    together = gaps(one, list(Rate), rng=rng())
+    assert together == {rate: gap(one, rate, rng=rng()) for rate in Rate}
 
 
 def test_identical_decisions_have_the_same_gap() -> None:
