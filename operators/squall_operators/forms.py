@@ -54,7 +54,7 @@ def _intensity_limits(experiment: Experiment) -> dict[str, float] | None:
     """
     kinds = [registry.fault(step.fault).params_type for step in experiment.method]
     fields = [kind.intensity_field for kind in kinds]
-    if None in fields:
+    if None in fields or experiment.ramp is not None:  # a ramp chooses its intensities itself
         return None
     if len(kinds) > 1:
         return {"minimum": 0}

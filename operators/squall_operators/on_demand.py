@@ -42,6 +42,7 @@ class ChooseExperimentOperator(BaseOperator):
         from chaos_tasks.errors import GuardTripped
         from chaos_tasks.loading import load_experiments
         from chaos_tasks.planning import overridden
+        from chaos_tasks.searching.levels import ramp_of
         from chaos_tasks.settings import find_settings
 
         overrides = overrides_of(context, self.form_fields)
@@ -49,6 +50,8 @@ class ChooseExperimentOperator(BaseOperator):
         loaded = load_experiments(find_settings().experiments_dir).named(name)
         if loaded is None:
             raise GuardTripped(f"there is no sound experiment {name!r}", remedy="`squall validate` says what is wrong")
+        if loaded.experiment.ramp is not None:
+            ramp_of(loaded.experiment, overrides)
         overridden(loaded.experiment, overrides)
         dag_id, ti = dag_id_of(name), context["ti"]
         dag_run_id = f"on_demand__{ti.run_id}__{ti.try_number}"

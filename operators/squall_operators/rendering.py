@@ -1,4 +1,7 @@
-"""An experiment becomes a DAG: always the same nine tasks, with `revert` as the teardown of both `arm` and `inject`."""
+"""An experiment becomes a DAG: always the same nine tasks, with `revert` as the teardown of both `arm` and `inject`.
+
+A ramp becomes four: one that asks all levels, and three that end it whatever became of the first.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from chaos_tasks.loading import LoadedExperiment
 from chaos_tasks.model.experiment import Experiment
 from squall_operators.forms import form_of
+from squall_operators.ramping import CloseRampOperator, PublishRampOperator, RampOperator
 from squall_operators.run_ids import dag_id_of
 from squall_operators.steps import (
     ArmFaultOperator,
@@ -73,7 +77,7 @@ def render(loaded: LoadedExperiment) -> DAG:
         tags={"squall", f"risk:{experiment.risk}", f"target:{experiment.target}", *experiment.tags},
         default_args={"owner": experiment.owner, "retry_delay": PAUSE},
     ) as dag:
-        _tasks(loaded, sorted(form))
+        _ramp_tasks(loaded, sorted(form)) if experiment.ramp else _tasks(loaded, sorted(form))
     dag.params = ParamsDict(form)  # afterwards, else each task gets a copy: a fifth of the time, and of the size
     return dag
 
@@ -113,6 +117,33 @@ def _tasks(loaded: LoadedExperiment, form_fields: list[str]) -> None:
     arm >> baseline >> inject >> exercise >> revert >> recovery >> judge >> publish >> verdict
     # This makes setups of both.  One successful setup is enough for `revert` to run; clearing `exercise` injects again.
     revert.as_teardown(setups=[arm, inject], on_failure_fail_dagrun=True)
+
+
+def _ramp_tasks(loaded: LoadedExperiment, form_fields: list[str]) -> None:
+    """Each level reverts itself, and the sweeper is the net, so nothing here is a teardown."""
+    ramp = RampOperator(
+        task_id="ramp",
+        experiment=as_template(loaded.experiment),
+        experiment_sha256=loaded.sha256,
+        form_fields=form_fields,
+        retries=2,  # a killed task process goes on at the level that it was asking
+        **WORK,
+    )
+    revert = CloseRampOperator(
+        task_id="revert",
+        trigger_rule=TriggerRule.ALL_DONE,
+        retries=5,
+        retry_exponential_backoff=True,
+        max_retry_delay=timedelta(seconds=30),
+        priority_weight=1000,
+        weight_rule="absolute",
+        **CONTROL,
+    )
+    publish = PublishRampOperator(
+        task_id="publish", trigger_rule=TriggerRule.ALL_DONE, retries=3, retry_exponential_backoff=True, **CONTROL
+    )
+    verdict = VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE, retries=1, **CONTROL)
+    ramp >> revert >> publish >> verdict
 
 
 def as_template(experiment: Experiment) -> str:

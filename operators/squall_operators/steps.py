@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from chaos_tasks.composition import Squall
+    from chaos_tasks.model.request import RunRequest
     from chaos_tasks.model.verdict import Verdict
 
 
@@ -45,22 +46,24 @@ class ArmFaultOperator(SquallOperator):
 
     def act(self, squall: Squall, run_id: str, context: Context) -> str:
         """Arm; a refusal is final."""
+        plan = squall.engine.arm(self.request(run_id, context))
+        self.log.info("Armed %s: seeds %s", plan.run_id, ", ".join(str(seed) for seed in plan.seeds))
+        return plan.run_id
+
+    def request(self, run_id: str, context: Context) -> RunRequest:
+        """What this DAG run asks for; raises GuardTripped for a conf that the form does not allow."""
         from chaos_tasks.model.experiment import Experiment
         from chaos_tasks.model.request import RunRequest
 
         overrides = overrides_of(context, self.form_fields)
-        plan = squall.engine.arm(
-            RunRequest(
-                run_id=run_id,
-                campaign_id=str(conf_of(context).get(CAMPAIGN) or ""),
-                experiment=Experiment.model_validate_json(self.experiment),
-                experiment_file_sha256=self.experiment_sha256,
-                overrides=overrides,
-                requested_by=requested_by(context),
-            )
+        return RunRequest(
+            run_id=run_id,
+            campaign_id=str(conf_of(context).get(CAMPAIGN) or ""),
+            experiment=Experiment.model_validate_json(self.experiment),
+            experiment_file_sha256=self.experiment_sha256,
+            overrides=overrides,
+            requested_by=requested_by(context),
         )
-        self.log.info("Armed %s: seeds %s", plan.run_id, ", ".join(str(seed) for seed in plan.seeds))
-        return plan.run_id
 
 
 class TrainBaselineOperator(SquallOperator):

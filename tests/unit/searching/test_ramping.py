@@ -285,3 +285,12 @@ def test_an_error_between_two_levels_is_no_answer(toy: ToyProject) -> None:
     assert ended_of(toy.ledger, "ramp-1") is None
     toy.fault.trouble.clear()
     assert Ramps(toy.engine()).run(ramp_request()).outcome is Outcome.DEVIATED
+
+
+def test_a_ramp_that_was_refused_stays_refused_when_it_is_closed(toy: ToyProject) -> None:
+    respond(toy, breaking_at(0.18))
+    with pytest.raises(GuardTripped, match="was stopped"):
+        Ramps(toy.engine()).run(ramp_request(), stop=lambda: True)
+    assert started_of(toy.ledger, "ramp-1") is not None
+    assert Ramps(toy.engine()).close("ramp-1") is None
+    assert Run(toy.ledger, "ramp-1").verdict() is None
