@@ -54,7 +54,7 @@ integration: setup ## Tests against the real embedded servers
 system: setup ## Tests under the real scheduler
 	@$(PYTEST) tests/system
 
-bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay
+bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts
 	@$(BIN)/python -m benchmarks.$*
 
 lock: setup ## Resolve the dependencies again
