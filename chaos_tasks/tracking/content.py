@@ -119,9 +119,8 @@ def _experiment_metrics(dossier: Dossier) -> tuple[Metric, ...]:
     for check in verdict.checks:
         found += _check_metrics(check, alpha)
     for trial in dossier.trials:
-        found += [
-            Metric(_name(f"{trial.arm.value}.{name}"), value, trial.seed) for name, value in trial.metrics.items()
-        ]
+        where = f"{trial.arm.value}.{trial.rung}" if trial.rung else trial.arm.value
+        found += [Metric(_name(f"{where}.{name}"), value, trial.seed) for name, value in trial.metrics.items()]
     return tuple(found)
 
 
@@ -172,9 +171,11 @@ def trial_view(trial: Trial) -> RunView:
         "squall.status": trial.status.value,
         "squall.signals": ",".join(sorted({signal.name for signal in trial.signals})),
         "squall.reused_from": trial.reused_from,
+        "squall.forked_from": trial.forked_from,
+        "squall.rung": trial.rung,
     }
     return RunView(
-        name=f"{trial.arm.value} {trial.seed}",
+        name=" ".join(part for part in (trial.arm.value, str(trial.seed), trial.rung) if part),
         key=trial.id,
         started_at=trial.started_at,
         ended_at=trial.ended_at,

@@ -44,11 +44,13 @@ def _checks(dossier: Dossier) -> Figure | None:
     if dossier.plan is None or dossier.verdict is None:
         return None
     results = {result.check: result for result in dossier.verdict.checks}
+    judged = {trial.id for trial in dossier.trials if trial.rung == dossier.verdict.rung}
+    readings = [item for item in dossier.observations if item.trial_id in judged]
     rows = [(check, results[check.name]) for check in dossier.plan.experiment.steady_state if check.name in results]
     figure = _figure(0.4 + 1.9 * len(rows), width=12)
     axes = figure.subplots(len(rows), 3, squeeze=False, width_ratios=(2, 3, 3))
     for (check, result), (left, middle, right) in zip(rows, axes, strict=True):
-        _draw_readings(left, check, [item for item in dossier.observations if item.check == check.name])
+        _draw_readings(left, check, [item for item in readings if item.check == check.name])
         _draw_effect(middle, result)
         _draw_evidence(right, result, dossier.plan.experiment.analysis.alpha)
     return figure
