@@ -11,6 +11,7 @@ from rich.console import Console
 from chaos_tasks.campaign import request_of
 from chaos_tasks.cli.attending import attended
 from chaos_tasks.cli.exit_codes import exit_code
+from chaos_tasks.judging.wording import numbers
 from chaos_tasks.loading import LoadedExperiment, load_experiment, load_experiments
 from chaos_tasks.model.plan import Overrides
 from chaos_tasks.model.request import RunRequest
@@ -97,6 +98,7 @@ def show(verdict: Verdict) -> None:
     console.print(f"  {verdict.sentence}", markup=False, soft_wrap=True)
     for result in verdict.checks:
         console.print(f"  {_MARKS[result.state]:<8} {result.check}: {result.sentence}", markup=False, soft_wrap=True)
+        console.print(f"  {'':<8} {numbers(result)}", style="dim", markup=False, soft_wrap=True)
     console.print(
         f"  run {verdict.run_id}  ->  squall report {verdict.run_id}", style="dim", markup=False, soft_wrap=True
     )

@@ -160,10 +160,15 @@ def compact(result: CheckResult) -> str:
 
     'failed: worse by 0.031 [0.029, 0.032], margin 0.010; n 4 seed, decided at 3, log10 e 5.6'
     """
+    return f"{answer(result.state)}: {numbers(result)}"
+
+
+def numbers(result: CheckResult) -> str:
+    """The line without its answer: 'worse by 0.031 [0.029, 0.032], margin 0.010; n 4 seed, log10 e 5.6'."""
     n = counted(result)
     decided = f", decided at {result.decided_at_n:,}" if result.decided_at_n not in (None, n) else ""
     unit = "values in blocks" if result.unit == "block" else result.unit
-    return f"{answer(result.state)}: {compact_effect(result)}; n {n:,} {unit}{decided}{_evidence(result)}"
+    return f"{compact_effect(result)}; n {n:,} {unit}{decided}{_evidence(result)}"
 
 
 def counted(result: CheckResult) -> int:
