@@ -68,7 +68,8 @@ def test_each_unit_says_about_what_it_speaks() -> None:
     interval = Interval(0.031, 0.029, 0.032, 0.9, 12034, "t")
     assert "about this model only: 12,034 paired rows" in wording.effect(ROWS, HIGHER, interval, 0.01)
     assert "about this pipeline: 12,034 paired runs" in wording.effect(AUC, HIGHER, interval, 0.01)
-    assert "about this pair of runs only: 12,034 paired values" in wording.effect(AUC, HIGHER, interval, 0.01, unit="block")
+    series = wording.effect(AUC, HIGHER, interval, 0.01, unit="block")
+    assert "about this pair of runs only: 12,034 paired values" in series
     assert "these trials only" in wording.scope(1, "something new")
 
 
