@@ -34,6 +34,9 @@ OLD_VERSION = 0.25
 LEVEL = 0.9
 """Of the interval."""
 
+NEGLIGIBLE = 0.005
+"""A loss that two decimals do not show."""
+
 WORTH: Mapping[Response, float] = {Response.DETECTED: 0.5, Response.RECOVERED: 0.5, Response.CRASHED: 0.25}
 """What a deviation is still worth, by what the system did about it; 0 for the rest, silence above all."""
 
@@ -67,7 +70,7 @@ class Attempt(Value):
 
 
 class Cause(StrEnum):
-    """What pulls a score down."""
+    """What pulls a score down, the gravest first."""
 
     UNREVERTED = "unreverted"
     SILENT = "silent"
@@ -101,7 +104,7 @@ class Part(Value):
 
 
 class Score(Part):
-    """A target's score, by family, with what pulls it down, the worst first."""
+    """A target's score, by family, with what pulls it down, the gravest first."""
 
     version: str = ""
     at: datetime
@@ -157,7 +160,7 @@ def score(target: str, attempts: Iterable[Attempt], applicable: Sequence[str], v
         version=version,
         at=now,
         families=families,
-        pulls=tuple(sorted(pulls, key=lambda pull: (-round(pull.lost, 9), list(Cause).index(pull.cause), pull.kind))),
+        pulls=tuple(sorted(pulls, key=_gravest_first)),
     )
 
 
@@ -226,6 +229,11 @@ def _pulls(kind: _Kind, kinds: int) -> Iterable[Pull]:
             kind, Cause.STALE, stale / kinds, f"the last answer is {kind.age / timedelta(days=1):.0f} d old"
         )
         yield from _pull(kind, Cause.CHANGED, changed / kinds, "the pipeline changed since the last answer")
+
+
+def _gravest_first(pull: Pull) -> tuple[bool, int, float, str]:
+    """What is wrong before what is missing; what hardly counts any more comes last."""
+    return pull.lost < NEGLIGIBLE, list(Cause).index(pull.cause), -round(pull.lost, 9), pull.kind
 
 
 def _pull(kind: _Kind, cause: Cause, lost: float, sentence: str) -> Iterable[Pull]:
