@@ -48,11 +48,16 @@ def ratio(found: TrainingRatio) -> str:
     if found.never_back:
         parts.append(f"{found.never_back} of {count(found.trials, 'run')} never came back, so none is expected")
     if found.period_s is not None:
-        parts.append(f"saves every {seconds(found.period_s)}")
+        parts.append(f"saves every {period(found.period_s)}")
     if found.best_period_s is not None and found.best_predicted is not None:
-        best = f"optimal at this failure rate: {seconds(found.best_period_s)}"
+        best = f"optimal at this failure rate: {period(found.best_period_s)}"
         parts.append(f"{best}, for {percent(found.best_predicted)}")
     return "; ".join(parts) + "."
+
+
+def period(amount: float) -> str:
+    """Seconds that are compared with each other: '0.29 s', '6.9 s', '3.5 min'."""
+    return f"{amount:.2g} s" if amount < 1 else seconds(amount)
 
 
 def _noticed(detail: ReactionDetail) -> str:

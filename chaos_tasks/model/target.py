@@ -84,7 +84,12 @@ class Predictions(Value):
 class Progress(Value):
     """How to see how far a trial is: a JSON-lines file with `step`, or a pattern in its output."""
 
-    file: str | None = None
+    file: str | None = Field(
+        None,
+        description="Lines {step}, and as far as the workload tells them {t: unix seconds, event: start, resume, step, "
+        "checkpoint or end, samples, device, devices, write_s}: with those, work lost and the best time between saves "
+        "are measured.",
+    )
     log: str | None = Field(None, description="Regular expression with one group, the step; e.g. 'step (\\d+)'.")
 
 

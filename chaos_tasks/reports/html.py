@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from chaos_tasks.judging.dossier import Dossier
 from chaos_tasks.judging.facts import Injection
+from chaos_tasks.judging.reaction_wording import period
 from chaos_tasks.judging.timeline import Moment, moments
 from chaos_tasks.judging.wording import count, percent, seconds
 from chaos_tasks.model.experiment import KnownFinding
@@ -76,6 +77,7 @@ def render_html(report: NightReport, dossiers: Sequence[Dossier]) -> str:
         moment=_moment,
         count=count,
         percent=percent,
+        period=period,
         seconds=seconds,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -81,6 +82,10 @@ class Training:
         self.step += 1
         return loss.detach()
 
+    def place(self) -> dict[str, int]:
+        """How far it is, as its progress tells it."""
+        return {"step": self.step, "steps": self.steps, "samples": self.step * self.plan.batch}
+
     def state(self) -> checkpoints.State:
         """All ranks must ask together, as each adds its own randomness."""
         return {
@@ -120,20 +125,22 @@ def resume(training: Training, folder: Path, progress: Progress, changed: bool =
         return
     training.restore(state)
     if training.ranks.rank == 0:
-        progress.write("resume", step=training.step, steps=training.steps, loss=None, resumed_from=paths[-1].name)
+        progress.write("resume", **training.place(), loss=None, resumed_from=paths[-1].name)
 
 
 def save(training: Training, folder: Path, progress: Progress) -> None:
+    began = time.monotonic()
     state = training.state()
     if training.ranks.rank == 0:
         path = checkpoints.save(folder, training.step, state)
-        progress.write("checkpoint", step=training.step, steps=training.steps, loss=None, file=path.name)
+        took = time.monotonic() - began
+        progress.write("checkpoint", **training.place(), loss=None, file=path.name, write_s=took)
 
 
 def report(training: Training, loss: Tensor, progress: Progress) -> None:
     value = float(loss)
     print(f"step {training.step}/{training.steps} loss {value:.4f}", flush=True)
-    progress.write("step", step=training.step, steps=training.steps, loss=value)
+    progress.write("step", **training.place(), loss=value)
 
 
 def run(training: Training, folder: Path, progress: Progress, alive: Callable[[], None]) -> None:

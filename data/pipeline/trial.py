@@ -73,11 +73,11 @@ def run(args: argparse.Namespace, progress: Progress, ranks: Ranks) -> None:
     train = training.Training(plan, batches.encode(table, encoding), encoding, ranks)
     training.resume(train, args.checkpoints, progress, args.resume_changed)
     if ranks.rank == 0:
-        progress.write("start", step=train.step, steps=train.steps, loss=None, pid=os.getpid(), device=where)
+        progress.write("start", **train.place(), loss=None, pid=os.getpid(), device=where)
     training.run(train, args.checkpoints, progress, alive)
     if ranks.rank == 0:
         finish(args, train)
-        progress.write("end", step=train.step, steps=train.steps, loss=None)
+        progress.write("end", **train.place(), loss=None)
 
 
 def finish(args: argparse.Namespace, train: training.Training) -> None:
