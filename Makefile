@@ -57,9 +57,19 @@ system: setup ## Tests under the real scheduler
 bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts
 	@$(BIN)/python -m benchmarks.$*
 
+bench-judging: setup .venv-bench/ready ## Measure fairness intervals and drift checks beside fairlearn, evidently and scipy
+	@$(BIN)/python -m benchmarks.judging --opponents .venv-bench/bin/python
+
+.venv-bench/ready: requirements/bench.txt | setup
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-bench
+	@$(BIN)/uv pip sync -q --python .venv-bench/bin/python requirements/bench.txt
+	@touch $@
+
 lock: setup ## Resolve the dependencies again
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra lab --extra dev \
 	  -c requirements/constraints.txt --python-version 3.11 --universal --generate-hashes -o requirements/lock.txt
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q requirements/bench.in --python-version 3.11 --universal \
+	  --generate-hashes -o requirements/bench.txt
 	@echo 'uv==0.13.9' | UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q - --python-version 3.11 \
 	  --universal --generate-hashes -o requirements/bootstrap.txt
 

@@ -20,9 +20,12 @@ def resample(counts: Array, n: int, replicates: int, rng: np.random.Generator) -
 
     Returns int64 of shape (*counts.shape, replicates): the replicates of a cell lie side by side.
     """
-    chances = counts.reshape(-1) / counts.sum()
-    drawn = rng.multinomial(n, chances, size=replicates)
-    return np.ascontiguousarray(drawn.T).reshape(*counts.shape, replicates)
+    flat = counts.reshape(-1)
+    filled = np.flatnonzero(flat)
+    drawn = np.zeros((len(flat), replicates), dtype=np.int64)
+    if len(filled):
+        drawn[filled] = rng.multinomial(n, flat[filled] / flat.sum(), size=replicates).T
+    return drawn.reshape(*counts.shape, replicates)
 
 
 def percentile_interval(estimate: float, replicates: Array, alpha: float, n: int, method: str) -> Interval | None:

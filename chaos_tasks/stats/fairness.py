@@ -136,7 +136,8 @@ def gaps(
     groups left.
     """
     smooth = _smooth(table.counts)
-    drawn = bootstrap.resample(smooth, table.n, replicates, rng) if rng is not None and table.n else None
+    cells = _merged(smooth, wanted[0]) if len(wanted) == 1 else smooth
+    drawn = bootstrap.resample(cells, table.n, replicates, rng) if rng is not None and table.n else None
     return {rate: _gap(table, rate, smooth, drawn, form, min_group, alpha) for rate in wanted}
 
 
@@ -313,6 +314,17 @@ def _smooth(counts: Array) -> Array:
     cells = math.prod(counts.shape[2:])
     has_rows = counts.sum(axis=tuple(range(2, counts.ndim)), keepdims=True) > 0
     return np.asarray(counts + np.where(has_rows, PSEUDO / cells, 0.0))
+
+
+def _merged(counts: Array, rate: Rate) -> Array:
+    """One model's counts with the cells that the rate does not tell apart in one of them: fewer to draw."""
+    if rate is Rate.EQUALISED_ODDS or not len(counts):
+        return counts
+    merged = np.zeros_like(counts)
+    label = 0 if rate is Rate.FPR else 1
+    merged[:, label] = _hits(counts, rate)
+    merged[0, 1 - label, 0] = counts.sum() - merged.sum()  # rows that do not count for the rate at all
+    return merged
 
 
 def _resampled(counts: Array, smooth: Array, drawn: Array, rate: Rate) -> _Rates:
