@@ -75,6 +75,7 @@ def render_html(report: NightReport, dossiers: Sequence[Dossier]) -> str:
         anchor=_anchor,
         tone=lambda word: TONES.get(word, ""),
         moment=_moment,
+        instant=_instant,
         count=count,
         percent=percent,
         period=period,
@@ -134,3 +135,8 @@ def _anchor(run_id: str) -> str:
 
 def _moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _instant(at: datetime) -> str:
+    """To the tenth of a second: who noticed within one would else be seen at the same time as the fault."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-5] + " UTC"

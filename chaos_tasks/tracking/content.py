@@ -113,7 +113,7 @@ def _experiment_metrics(dossier: Dossier) -> tuple[Metric, ...]:
         Metric("squall.trials_wall_s", verdict.trials_wall_s),
         Metric("squall.lost_steps", verdict.lost_steps),
     ]
-    optional = {"squall.detect_s": verdict.detect_s, "squall.recover_s": verdict.recover_s}
+    optional = {"squall.detect_s": verdict.detect_s, "squall.recover_s": verdict.recover_s, **_response(verdict)}
     found += [Metric(name, value) for name, value in optional.items() if value is not None]
     alpha = dossier.plan.experiment.analysis.alpha if dossier.plan is not None else 0.05
     for check in verdict.checks:
@@ -122,6 +122,14 @@ def _experiment_metrics(dossier: Dossier) -> tuple[Metric, ...]:
         where = f"{trial.arm.value}.{trial.rung}" if trial.rung else trial.arm.value
         found += [Metric(_name(f"{where}.{name}"), value, trial.seed) for name, value in trial.metrics.items()]
     return tuple(found)
+
+
+def _response(verdict: Verdict) -> dict[str, float | None]:
+    """The worst time to catch up, and the useful share of the training time."""
+    reaction = verdict.reaction
+    caught_up = reaction.caught_up_s.worst if reaction is not None and reaction.caught_up_s is not None else None
+    ratio = reaction.ratio.measured if reaction is not None and reaction.ratio is not None else None
+    return {"squall.caught_up_s": caught_up, "squall.ettr": ratio}
 
 
 def _note(hypothesis: str, verdict: Verdict) -> str:

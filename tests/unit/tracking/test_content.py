@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from chaos_tasks.judging.dossier import Dossier, read_dossiers
+from chaos_tasks.judging.dossier import Dossier, read_dossier, read_dossiers
+from chaos_tasks.judging.judge import judge
 from chaos_tasks.model.base import Value
+from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.verdict import CheckResult, EvidencePoint
 from chaos_tasks.tracking.content import E_LIMIT, POINTS, RunView, experiment_view
 from chaos_tasks.tracking.plots import write_plots
+from tests.unit.judging.cases import facts, handle, log_of
+from tests.unit.judging.test_response import KILLS, control, killed
 from tests.unit.reports.gallery import gallery
 
 
@@ -82,3 +86,12 @@ def test_pictures_can_be_drawn_of_any_run(dossiers: dict[str, Dossier], tmp_path
         folder.mkdir()
         write_plots(dossier, folder)
         assert {path.name for path in folder.iterdir()} == {"checks.png", "timeline.png"}
+
+
+def test_the_response_in_numbers_goes_along() -> None:
+    trials = [control(), killed()]
+    verdict = judge(KILLS, trials, [], [handle(Phase.REVERTED)], facts(), KILLS.planned_at)
+    dossier = read_dossier(log_of(KILLS, trials, [], verdict))
+    assert dossier is not None
+    metrics = {metric.name: metric.value for metric in experiment_view(dossier).metrics}
+    assert (metrics["squall.caught_up_s"], metrics["squall.ettr"]) == (4.0, 0.7)
