@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.record import Note, RecordKind
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.search import Answer
-from chaos_tasks.model.verdict import Outcome, Reason, Verdict
+from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Reason, Verdict
 from chaos_tasks.ports import LedgerReader
 from chaos_tasks.runs import Run, RunWriter
 
@@ -112,5 +113,18 @@ def answer_of(verdict: Verdict) -> Answer:
 
 
 def more_may_help(verdict: Verdict) -> bool:
-    """Whether an undecided run lacked nothing but trials."""
-    return bool(verdict.reasons) and set(verdict.reasons) <= WANTING
+    """Whether an undecided run lacked nothing but trials, and twice as many may be enough.
+
+    Which runs are asked changes no error rate (every level has its share), only what the search costs.
+    """
+    if not verdict.reasons or not set(verdict.reasons) <= WANTING:
+        return False
+    return all(_promising(check) for check in verdict.checks if check.state is CheckState.UNKNOWN)
+
+
+def _promising(check: CheckResult) -> bool:
+    """Whether an interval narrower by the root of two would leave the margin out, as far as the estimate can tell."""
+    if check.margin is None or check.estimate is None or check.low is None or check.high is None:
+        return True
+    reach = (check.high - check.low) / 2
+    return not math.isfinite(reach) or abs(check.estimate - check.margin) * math.sqrt(2) > reach

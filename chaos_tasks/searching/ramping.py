@@ -182,7 +182,8 @@ def _ended(started: SearchStarted, levels: Sequence[Level], stopped: GuardTrippe
     runs = tuple(level.run for level in levels)
     said = words.breaks(point, intensity_name(experiment), ramp.levels[-1])
     speaker = _speaker(levels, len(ramp.levels))
-    parts = [said, *([speaker.verdict.sentence.rstrip(".")] if speaker else []), words.certainty(point, runs)]
+    shown = f": at {speaker.run.level:g}, {speaker.verdict.sentence.rstrip('.')}" if speaker else ""
+    parts = [f"{said}{shown}", words.certainty(point, runs)]
     ending = next((level.verdict for level in levels if level.verdict.outcome in ENDING), None)
     if ending is not None:
         parts.insert(0, ending.sentence.rstrip("."))

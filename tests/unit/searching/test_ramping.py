@@ -56,7 +56,7 @@ def test_a_breaking_point_is_found_between_two_levels_by_few_runs(toy: ToyProjec
     assert verdict.outcome is Outcome.DEVIATED
     assert (point(toy).held_at, point(toy).broke_at) == (0.15, 0.2)
     assert len(ended(toy).runs) <= 3
-    assert verdict.sentence.startswith("Breaks between share 0.15 and 0.2. AUC fell by 0.030")
+    assert verdict.sentence.startswith("Breaks between share 0.15 and 0.2: at 0.2, AUC fell by 0.030")
     assert "95 % confidence, if more of it never harms less; 3 runs" in verdict.sentence
     assert [check.check for check in verdict.checks] == ["auc"]
     assert Run(toy.ledger, "ramp-1").verdict() == verdict
@@ -117,16 +117,25 @@ def test_the_interval_covers_any_truth(toy: ToyProject, breaks: float, runs: int
     assert len(require_ended(toy.ledger, name).runs) <= runs
 
 
-def test_at_the_margin_nothing_is_claimed_and_more_seeds_are_tried_once(toy: ToyProject) -> None:
-    response = respond(toy, lambda share: MARGIN if share >= 0.1 else 0.0, noise=0.004)
+def test_at_the_margin_nothing_is_claimed_and_seeds_that_could_not_help_are_not_spent(toy: ToyProject) -> None:
+    respond(toy, lambda share: MARGIN if share >= 0.1 else 0.0, noise=0.004)
     verdict = Ramps(toy.engine()).run(ramp_request(ramp={"levels": [0.05, 0.1], "runs": 6}))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert point(toy).broke_at is None
     assert point(toy).undecided == (0.1,)
     assert "nothing is known" in verdict.sentence
-    assert [run.answer for run in ended(toy).runs] == [Answer.HELD, Answer.UNDECIDED, Answer.UNDECIDED]
-    seeds = {seed for run_id, _, seed in response.trainings if run_id == "ramp-1.1-2"}
-    assert seeds == set(range(1, 17))
+    assert [run.answer for run in ended(toy).runs] == [Answer.HELD, Answer.UNDECIDED]
+
+
+def test_too_few_seeds_are_doubled_once(toy: ToyProject) -> None:
+    response = respond(toy, breaking_at(0.1))
+    told = {"seeds": 2, "base_seed": 1}
+    verdict = Ramps(toy.engine()).run(ramp_request(ramp={"levels": [0.05, 0.1], "runs": 6}, analysis=told))
+    assert verdict.outcome is Outcome.DEVIATED
+    assert (point(toy).held_at, point(toy).broke_at) == (0.05, 0.1)
+    assert [run.run_id for run in ended(toy).runs] == ["ramp-1.0", "ramp-1.1", "ramp-1.1-2", "ramp-1.0-2"]
+    assert {seed for run_id, _, seed in response.trainings if run_id == "ramp-1.1-2"} == {1, 2, 3}
+    assert Run(toy.ledger, "ramp-1.1-2").plan().seeds == (1, 2, 3, 4)
 
 
 def test_a_target_that_cannot_be_measured_is_not_asked_again(toy: ToyProject) -> None:
