@@ -54,7 +54,7 @@ integration: setup ## Tests against the real embedded servers
 system: setup ## Tests under the real scheduler
 	@$(PYTEST) tests/system
 
-bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts
+bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules
 	@$(BIN)/python -m benchmarks.$*
 
 bench-judging: setup .venv-bench/ready ## Measure fairness intervals and drift checks beside fairlearn, evidently and scipy
