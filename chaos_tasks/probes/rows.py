@@ -235,7 +235,11 @@ def row_values(pair: Pair, metric: RowMetric, threshold: float) -> tuple[Array, 
 def mean_of_rows(
     pair: Pair, before: Array, after: Array, bound: float, margin: Margin, alpha: float, unit: str
 ) -> PairMeasured:
-    """Of a metric that is the mean of its rows, each within [0, bound]: betting on the rows as they come."""
+    """Of a metric that is the mean of its rows, each within [0, bound]: betting on the rows as they come.
+
+    All rows are there, so the e-values are those after the last one, which was fixed beforehand: many times larger, and
+    of more use among a night's questions, than those at the row that decided.
+    """
     from chaos_tasks.stats.row_evidence import row_evidence
 
     value, reach = float(before.mean()), bound * max(1.0, margin.scale)
@@ -258,8 +262,8 @@ def mean_of_rows(
         margin=margin.fixed + by,
         control=value,
         treatment=float(after.mean()),
-        log_e_pass=found.stopped_log_e_pass,
-        log_e_fail=found.stopped_log_e_fail,
+        log_e_pass=found.last_log_e_pass,
+        log_e_fail=found.last_log_e_fail,
         n_rows=pair.n,
         method=found.method,
         metric_unit=unit,
@@ -280,8 +284,8 @@ def _auc(pair: Pair, margin: Margin, alpha: float) -> PairMeasured:
     return PairMeasured(
         **against(found.interval(alpha), margin, found.control),
         treatment=found.treatment,
-        log_e_pass=bets.stopped_log_e_pass if bets else None,
-        log_e_fail=bets.stopped_log_e_fail if bets else None,
+        log_e_pass=bets.last_log_e_pass if bets else None,
+        log_e_fail=bets.last_log_e_fail if bets else None,
         n_rows=pair.n,
         metric_unit="auc",
         files=pair.files,
