@@ -36,17 +36,17 @@ def simulate(
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-def test_the_closed_form_is_what_simulation_gives_to_within_a_percent(
+def test_the_closed_form_is_what_simulation_gives_where_saves_are_frequent(
     setting: tuple[float, float, float, float],
 ) -> None:
     ratio, error = simulate(*setting, failures=200_000, seed=11)
-    assert expected_ratio(*setting) == pytest.approx(ratio, abs=0.01 * ratio + 4 * error)
+    assert expected_ratio(*setting) == pytest.approx(ratio, abs=0.002 * ratio + 4 * error)
 
 
-def test_the_closed_form_errs_by_less_than_five_percent_where_saves_are_rare() -> None:
+def test_the_closed_form_errs_by_less_than_a_percent_where_saves_are_rare() -> None:
     setting = (120.0, 3.0, 30.0, 0.2)
     ratio, error = simulate(*setting, failures=200_000, seed=12)
-    assert expected_ratio(*setting) == pytest.approx(ratio, abs=0.05 * ratio + 4 * error)
+    assert expected_ratio(*setting) == pytest.approx(ratio, abs=0.01 * ratio + 4 * error)
 
 
 @pytest.mark.parametrize(("mtbf", "restart", "write"), [(120.0, 3.0, 0.2), (2.78 * HOUR, 300.0, 30.0), (900.0, 60, 4)])
