@@ -158,8 +158,8 @@ class PairMeasured(Value):
     log_e_fail: float | None = None
     n_rows: int = Field(0, ge=0, description="Rows compared.")
     n_groups: int = Field(0, ge=0, description="Groups compared; 0 where the metric knows none.")
-    n_not_numbers: int = Field(0, ge=0, description="Rows for which the treatment returned NaN or an infinity.")
-    worst: str = Field("", description="Group or slice that the estimate is of, as in `origin=JFK`.")
+    n_not_numbers: int = Field(0, ge=0, description="Rows for which the treatment returned no usable score.")
+    worst: str = Field("", description="Slice or groups that the estimate is of, as in `origin=JFK`.")
     left_out: tuple[str, ...] = Field((), description="Groups too small to compare.")
     method: str = ""
     unit: str = "row"
