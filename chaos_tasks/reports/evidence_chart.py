@@ -92,7 +92,7 @@ def _counts(points: Sequence[EvidencePoint]) -> list[int]:
 
 
 def _line(needed: float, alpha: float, y: Scale) -> list[str]:
-    words = f"log10 e; dashed: {needed:.1f} decides (e = 1/{alpha:g} = {1 / alpha:.3g})"
+    words = f"log10 e; dashed: {needed:.1f} decides (e = 1/{alpha:.3g} = {1 / alpha:.3g})"
     return [line(LEFT, y(needed), RIGHT, y(needed), "margin"), text(4, 11, words, "label")]
 
 

@@ -48,6 +48,8 @@ def panels(dossier: Dossier) -> list[Panel]:
     if dossier.verdict is None:
         return []
     alpha = dossier.plan.experiment.analysis.alpha if dossier.plan is not None else ALPHA
+    if dossier.question is not None and dossier.question.level_alpha is not None:  # a ramp shows one of its levels
+        alpha = dossier.question.level_alpha
     return [panel(check, alpha, dossier.run_id) for check in dossier.verdict.checks]
 
 
