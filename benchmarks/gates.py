@@ -1,9 +1,10 @@
 """Tests the reference gate by mutants, adopts what is proposed, and measures on mutants and months that were held out.
 
-`python -m benchmarks.gates [--budget 240]` (about 20 minutes of one core; fewer trainings, wider intervals).  The
-strata (kind, file, column, grouping column) are split in two halves at random.  Searched: one half.  Held out: mutants
-of other seeds, intensities and groups in the same strata, mutants of the other half's strata, both on another month
-too; and the clean months after the version that limits were learnt from.
+`python -m benchmarks.gates [--budget 260]` (about 20 minutes of one core; fewer trainings, wider intervals).  The
+strata (kind, file, column, grouping column) are split in two halves at random and each half is searched.  Held out:
+mutants of other seeds, intensities and groups, drawn after all searching and proposing; the same on another month; for
+each half's proposals the other half's escapes (other columns); and the clean months after the version that limits were
+learnt from.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ from chaos_tasks.gates import tables
 from chaos_tasks.gates.adopting import as_json
 from chaos_tasks.gates.harming import HarmRule
 from chaos_tasks.gates.limits import ExtraCheck
-from chaos_tasks.gates.mutants import families, strata
-from chaos_tasks.gates.proposing import Proposal, battery, refused_by
-from chaos_tasks.gates.search import Search
+from chaos_tasks.gates.mutants import draw_intensity, families, strata
+from chaos_tasks.gates.proposing import battery, refused_by
+from chaos_tasks.gates.search import BudgetSpentError, Search
 from chaos_tasks.gates.session import earlier, propose_checks, run_gate_test, score
 from chaos_tasks.gates.tables import Tables
 from chaos_tasks.gates.values import Family, GateReport, Harm, HarmState, Mutant, Passing, Tried
@@ -224,71 +225,76 @@ def other_month(
     return {"tried": len(again), "still_escapes": len(still), "closed": share(sum(map(bool, refused)), len(refused))}
 
 
-def held_out(
-    bench: Workbench, families_: Sequence[Family], searched: set[str], first: GateReport, budget: int, seed: int
-) -> dict[str, list[Tried]]:
-    """Mutants at random, of new seeds, from the searched strata that harm and from the others that do."""
-    search = Search(bench, HarmRule((HARM,)), np.random.default_rng(seed), 0, tell)
-    harmed = {one.mutant.family.stratum for one in first.tried if one.harm is HarmState.HARMFUL}
-    same = [family for family in families_ if family.stratum in searched & harmed]
-    others = [family for family in families_ if family.stratum not in searched]
-    start = bench.cost().trainings
-    search.budget = start + round(0.4 * budget)
-    new = search.screen(others)
-    print(f"  {len(new)} other strata harm", file=sys.stderr)
-    search.budget = start + round(0.7 * budget)
-    found = {"other strata": search.sample(new, others, 200)}
-    search.budget = start + budget
-    found["searched strata"] = search.sample(same, same, 200)
-    return found
+def fresh(bench: Workbench, found: Sequence[Family], reports: Sequence[GateReport], budget: int) -> list[Tried]:
+    """Mutants that pass the gate, drawn from the strata with escapes: other seeds, intensities and groups.
+
+    What the gate refuses is no escape, whatever its harm, so nothing is trained on it here.
+    """
+    rng = np.random.default_rng(12345)
+    search = Search(bench, HarmRule((HARM,)), rng, bench.cost().trainings + budget, tell)
+    members = strata(found)
+    names = sorted({one.mutant.family.stratum for report in reports for one in escapes_of(report)})
+    drawn: list[Tried] = []
+    while names:
+        chosen = members[names[int(rng.integers(len(names)))]]
+        family = chosen[int(rng.integers(len(chosen)))]
+        mutant = Mutant(family=family, intensity=draw_intensity(family, rng), seed=int(rng.integers(1, 2**31)))
+        if search.ask(mutant, "sample").passing is Passing.PASSED:
+            try:
+                drawn.append(search.decide(mutant, "sample"))
+            except BudgetSpentError:
+                break
+    return drawn
 
 
-def evaluate(
-    found: dict[str, list[Tried]], bench: Workbench, adopted: Workbench, proposal: Proposal, every: Sequence[ExtraCheck]
-) -> dict[str, Any]:
-    """Closed among the held-out escapes, by origin, by stratum, and as the real gate with the checks says."""
-    told: dict[str, Any] = {}
-    strata_: dict[str, list[bool]] = {}
-    for name, tried in found.items():
-        escaped = [one for one in tried if one.escaped]
-        few = closed(bench, escaped, proposal.checks)
-        told[name] = {
-            "mutants": len(tried),
-            "escapes": len(escaped),
-            "few": share(sum(map(bool, few)), len(escaped)),
-            "battery": share(sum(map(bool, closed(bench, escaped, every))), len(escaped)),
-            "gate": share(sum(adopted.passage(one.mutant).passing is Passing.REFUSED for one in escaped), len(escaped)),
+def told(bench: Workbench, escaped: Sequence[Tried], sets: dict[str, Sequence[ExtraCheck]]) -> dict[str, Any]:
+    """Of some escapes, how many each set of checks closes; by stratum for the first set."""
+    closing = {name: closed(bench, escaped, checks) for name, checks in sets.items()}
+    by_stratum: dict[str, list[bool]] = {}
+    for one, names in zip(escaped, next(iter(closing.values())), strict=True):
+        by_stratum.setdefault(one.mutant.family.stratum, []).append(bool(names))
+    shares = {name: share(sum(map(bool, hits)), len(hits)) for name, hits in closing.items()}
+    strata_ = {name: share(sum(hits), len(hits)) for name, hits in sorted(by_stratum.items())}
+    return {**shares, "by_stratum": strata_}
+
+
+def escapes_of(report: GateReport) -> list[Tried]:
+    return [one for one in report.tried if one.escaped]
+
+
+def crossed(bench: Workbench, reports: Sequence[GateReport], every: Sequence[ExtraCheck]) -> dict[str, Any]:
+    """Proposals from one half's escapes, asked of the other half's: no column or grouping in common."""
+    results = {}
+    for name, searched, other in (("first", *reports), ("second", *reversed(reports))):
+        mutants = [one.mutant for one in escapes_of(searched)]
+        proposal = propose_checks(bench, mutants, rng=np.random.default_rng(0)) if mutants else None
+        checks = proposal.checks if proposal else ()
+        results[name] = {
+            "checks": [check.name for check in checks],
+            **told(bench, escapes_of(other), {"few": checks, "battery": every}),
         }
-        for one, names in zip(escaped, few, strict=True):
-            strata_.setdefault(one.mutant.family.stratum, []).append(bool(names))
-    every_one = [one for tried in found.values() for one in tried]
-    told["all"] = {
-        key: share(sum(told[name][key]["count"] for name in found), sum(told[name]["escapes"] for name in found))
-        for key in ("few", "battery", "gate")
-    }
-    told["by_stratum"] = {name: share(sum(hits), len(hits)) for name, hits in sorted(strata_.items())}
-    before = score(every_one, 0.05)
-    told["score_before"] = None if before is None else before.model_dump(mode="json")
-    return told
+    return results
 
 
 def show(results: dict[str, Any]) -> None:
     def line(name: str, one: dict[str, Any]) -> str:
         if one["share"] is None:
-            return f"  {name:44} none"
+            return f"  {name:52} none"
         interval = f"({one['low']:.2f} to {one['high']:.2f})"
-        return f"  {name:44} {one['count']:>3} of {one['of']:<3} {one['share']:.2f} {interval}"
+        return f"  {name:52} {one['count']:>3} of {one['of']:<3} {one['share']:.2f} {interval}"
 
-    held = results["held_out"]
-    print("\nheld-out escapes closed (90 % exact interval)")
-    for name in ("all", "searched strata", "other strata"):
-        for key in ("few", "battery", "gate"):
-            print(line(f"{name}: {key}", held[name][key]))
+    held = results["fresh"]
+    print("\nescapes closed, held out (90 % exact interval)")
+    print(line("other seeds, intensities, groups: proposed", held["few"]))
+    print(line("the same, as the real gate with the checks says", held["gate"]))
     for name, one in held["by_stratum"].items():
-        print(line(name[:44], one))
+        print(line(f"  {name}"[:52], one))
     month = results["other_month"]
-    print(line(f"on {OTHER_MONTH}, {month['still_escapes']} of {month['tried']} still escape", month["closed"]))
-    print("false alarms on clean months not used")
+    print(line(f"the same mutants on {OTHER_MONTH}", month["closed"]))
+    for name, one in results["crossed"].items():
+        print(line(f"other columns ({name} half searched): proposed", one["few"]))
+        print(line(f"other columns ({name} half searched): battery", one["battery"]))
+    print("false alarms on clean months that were not used")
     for key in ("of_versions", "of_thinned", "of_versions_battery"):
         print(line(key, results["false_alarms"][key]))
     print(f"{results['seconds']:.0f} s, {results['trainings']} trainings")
@@ -297,7 +303,7 @@ def show(results: dict[str, Any]) -> None:
 def main() -> None:
     """Search, propose, adopt, hold out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--budget", type=int, default=240, help="trainings in all")
+    parser.add_argument("--budget", type=int, default=260, help="trainings in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--memo", type=Path, help="keep what was measured in this file, and go on from there")
     options = parser.parse_args()
@@ -317,41 +323,52 @@ def measure(folder: Path, budget: int, seed: int, memo: Path | None) -> dict[str
     bench = open_bench(target_at(repo, REV), folder / "work", memo)
     rng = np.random.default_rng(seed)
     found, _ = families(bench.profiles(), versions=len(bench.versions()))
-    searched = halves(found, rng)
-    report = run_gate_test(
-        bench,
-        HarmRule((HARM,)),
-        rng=rng,
-        budget=round(0.45 * budget),
-        only=lambda family: family.stratum in searched,
-        tell=tell,
-    )
-    print(summary(report), flush=True)
-    escaped = [one.mutant for one in report.tried if one.escaped]
-    proposal = propose_checks(bench, escaped, rng=rng)
+    first = halves(found, rng)
+    reports = [search_half(bench, lambda one: one.stratum in first, round(0.32 * budget), seed)]
+    reports.append(search_half(bench, lambda one: one.stratum not in first, round(0.32 * budget), seed + 1))
+    escaped = [one for report in reports for one in escapes_of(report)]
+    proposal = propose_checks(bench, [one.mutant for one in escaped], rng=rng)
     print(f"\n{proposed(proposal)}", flush=True)
     form = bench.target.source.format
     latest = tables.read(bench.tables(None), form)
     every = battery(latest, earlier(bench, latest), rng=rng)
-    out = held_out(bench, found, searched, report, round(0.48 * budget), seed + 1)
+    drawn = fresh(bench, found, reports, round(0.3 * budget))
+    new = [one for one in drawn if one.escaped]
     adopted = open_bench(with_extra(bench.target, proposal.checks, folder / "extra.json"), folder / "adopted", None)
-    told = evaluate(out, bench, adopted, proposal, every)
-    escapes = [one for tried in out.values() for one in tried if one.escaped]
-    picked = [escapes[index] for index in rng.permutation(len(escapes))[:6]]
+    by_gate = sum(adopted.passage(one.mutant).passing is Passing.REFUSED for one in new)
     later = open_bench(target_at(repo, OTHER_MONTH), folder / "month", memo)
-    month = other_month(later, picked, proposal.checks, round(0.07 * budget))
+    picked = [new[index] for index in rng.permutation(len(new))[:5]]
+    before = score([one for report in reports for one in sampled(report)], 0.05)
     return {
-        "report": brief(report),
-        "smallest": [one.model_dump(mode="json") for one in report.escapes],
+        "reports": [brief(report) for report in reports],
+        "smallest": [one.model_dump(mode="json") for report in reports for one in report.escapes],
         "proposal": proposal.model_dump(mode="json"),
         "battery": len(every),
-        "held_out": told,
-        "other_month": month,
+        "score": None if before is None else before.model_dump(mode="json"),
+        "fresh": {
+            "mutants": len(drawn),
+            "escapes": len(new),
+            **told(bench, new, {"few": proposal.checks, "battery": every}),
+            "gate": share(by_gate, len(new)),
+        },
+        "crossed": crossed(bench, reports, every),
+        "other_month": other_month(later, picked, proposal.checks, round(0.06 * budget)),
         "false_alarms": false_alarms(bench, proposal.checks, every, rng),
-        "trainings": bench.cost().trainings,
+        "trainings": bench.cost().trainings + later.cost().trainings,
         "cost": bench.cost().model_dump(mode="json"),
-        "tried": [lean(one) for one in (*report.tried, *(one for tried in out.values() for one in tried))],
+        "tried": [lean(one) for one in (*(one for report in reports for one in report.tried), *drawn)],
     }
+
+
+def search_half(bench: Workbench, only: Callable[[Family], bool], budget: int, seed: int) -> GateReport:
+    rule, rng = HarmRule((HARM,)), np.random.default_rng(seed)
+    report = run_gate_test(bench, rule, rng=rng, budget=budget, only=only, tell=tell)
+    print(summary(report), flush=True)
+    return report
+
+
+def sampled(report: GateReport) -> list[Tried]:
+    return [one for one in report.tried if one.purpose == "sample"]
 
 
 def brief(report: GateReport) -> dict[str, Any]:

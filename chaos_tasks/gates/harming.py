@@ -11,6 +11,8 @@ from chaos_tasks.gates.workbench import Worsening
 from chaos_tasks.stats.evidence import Decision
 from chaos_tasks.stats.seed_evidence import seed_evidence
 
+NEAR = 2.0
+
 
 @dataclass(frozen=True)
 class HarmRule:
@@ -84,14 +86,16 @@ class HarmRule:
 def screen_miss(rule: HarmRule, several: Sequence[Sequence[Worsening]]) -> float | None:
     """Chance that the screen calls a mutant harmless that is worse by exactly the margin; None without any spread.
 
-    The spread of single pairs is pooled within mutants that have two or more (so mutants of all sizes of harm speak for
-    those at the margin), taken as normal; with several measures of harm, the largest chance of them.
+    The spread of single pairs is pooled within mutants that have two or more and whose mean is within NEAR margins
+    (spread grows with harm), taken as normal; with several measures of harm, the largest chance of them.
     """
     from scipy.special import ndtr
 
     chances = []
     for index, harm in enumerate(rule.harms):
-        spread = _pooled([[pair[index] for pair in pairs] for pairs in several])
+        groups = [[pair[index] for pair in pairs] for pairs in several]
+        near = [group for group in groups if abs(math.fsum(group)) <= NEAR * harm.margin * len(group)]
+        spread = _pooled(near or groups)
         if spread is not None:
             below = (1 - rule.screen) * harm.margin
             chances.append(float(ndtr(-below / spread)) if spread > 0 else 0.0)

@@ -73,9 +73,7 @@ def _label_flip(file: Profile, versions: int) -> Iterator[Family]:
             yield _flip(file, column)
             for other in file.columns:
                 if other.name != column.name and other.varies:
-                    yield from (
-                        _flip(file, column, where={other.name: value}, group=other.name) for value in _groups(other)
-                    )
+                    yield from (_flip_group(file, column, other, value) for value in _groups(other))
         elif column.is_number and column.varies and _is_inside(column):
             yield _flip(file, column, threshold=column.middle)
 
@@ -98,6 +96,11 @@ def _flip(file: Profile, column: Column, *, group: str = "", **params: JsonValue
         params={"path": file.path, "column": column.name, **params},
         group=group,
     )
+
+
+def _flip_group(file: Profile, column: Column, other: Column, value: JsonValue) -> Family:
+    family = _flip(file, column, where={other.name: value}, group=other.name)
+    return family.model_copy(update={"rows": other.groups[value]})
 
 
 def _missing_values(file: Profile, versions: int) -> Iterator[Family]:

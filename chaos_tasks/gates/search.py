@@ -47,12 +47,12 @@ class Search:
     unsearched: int = 0
 
     def screen(self, found: Sequence[Family]) -> list[Family]:
-        """One family of each stratum, drawn at random, at its largest possible intensity: those that harm."""
+        """Of each stratum a family that reaches most rows, at its largest possible intensity: those that harm."""
         harmful = []
         todo = list(strata(found).values())
         order = self.rng.permutation(len(todo))
         for place, index in enumerate(order):
-            members = todo[index]
+            members = [one for one in todo[index] if one.rows == max(other.rows for other in todo[index])]
             family = members[int(self.rng.integers(len(members)))]
             try:
                 if self._largest_possible(family) is not None:
@@ -64,7 +64,7 @@ class Search:
 
     def smallest(self, family: Family) -> Escape | None:
         """The smallest mutant of a harmful family that passes and is shown to harm; None where none is."""
-        seed = self._seed_of(family)
+        seed = seed_of(family)
         highest = self._border(family, seed)
         if highest is None:
             return None
@@ -99,7 +99,7 @@ class Search:
 
     def _largest_possible(self, family: Family) -> Mutant | None:
         """The mutant at the largest intensity that a training is possible on, if it harms."""
-        mutant = Mutant(family=family, intensity=family.top, seed=self._new_seed())
+        mutant = Mutant(family=family, intensity=family.top, seed=seed_of(family))
         top = self.ask(mutant, "screen")
         if top.passing is Passing.EQUIVALENT:
             return None
@@ -156,13 +156,6 @@ class Search:
     def _of(self, family: Family, seed: int) -> list[Tried]:
         return [one for one in self.tried.values() if one.mutant.family == family and one.mutant.seed == seed]
 
-    def _seed_of(self, family: Family) -> int:
-        """The seed with which a family was screened, so that its mutants are nested in those already known."""
-        known = (
-            one.mutant.seed for one in self.tried.values() if one.mutant.family == family and one.purpose == "screen"
-        )
-        return next(known, 0) or self._new_seed()
-
     def _new_seed(self) -> int:
         return int(self.rng.integers(1, 2**31))
 
@@ -217,6 +210,11 @@ class Search:
     def _note(self, tried: Tried) -> None:
         self.tried[key(tried.mutant)] = tried
         self.tell(tried)
+
+
+def seed_of(family: Family) -> int:
+    """The seed of a family's mutants in screen and search: they are nested, and the same in every search."""
+    return int(family.content_sha256[:7], 16) + 1
 
 
 def key(mutant: Mutant) -> str:

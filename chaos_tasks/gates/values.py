@@ -36,6 +36,7 @@ class Family(Value):
     group: str = Field("", description="Column whose value chooses the rows, where only a group is hit.")
     floor: float = Field(0.02, gt=0, description="Smallest intensity that is tried.")
     top: float = Field(1.0, gt=0, description="Largest intensity that is tried.")
+    rows: float = Field(1.0, gt=0, le=1, description="Largest share of the rows that it can reach.")
     graded: bool = Field(True, description="False for a kind without intensity: it is in or not.")
     whole: bool = Field(False, description="Intensities are whole numbers.")
 
@@ -159,6 +160,16 @@ class Cost(Value):
     gate_runs: int
     preparations: int
     seconds: float
+
+    def less(self, before: Cost) -> Cost:
+        """What was used since."""
+        return Cost(
+            trainings=self.trainings - before.trainings,
+            controls=self.controls - before.controls,
+            gate_runs=self.gate_runs - before.gate_runs,
+            preparations=self.preparations - before.preparations,
+            seconds=self.seconds - before.seconds,
+        )
 
 
 class GateReport(Value):

@@ -169,6 +169,8 @@ class Workbench:
         self._put(mutant)
         treated = self._train(prepared.folder, self.base_seed + number)
         if treated is None:
+            treated = self._again(mutant, prepared, self.base_seed + number)
+        if treated is None:
             return None
         signs = (1.0 if harm.better == "lower" else -1.0 for harm in self.harms)
         return tuple(sign * (after - before) for sign, after, before in zip(signs, treated, control, strict=True))
@@ -340,12 +342,26 @@ class Workbench:
             found = self._train(clean.folder, self.base_seed + number)
             self.counted.controls += 1
             if found is None:
-                raise WorkloadError(
-                    f"the workload of {self.target.name} failed on clean data",
-                    remedy=f"read {self.folder / 'logs' / 'setup-train.log'}",
-                )
+                raise self._broken()
             self._controls[number] = found
         return self._controls[number]
+
+    def _again(self, mutant: Mutant, prepared: _Prepared, seed: int) -> tuple[float, ...] | None:
+        """After a crash: it is the mutant's own when the clean version trains right after it and the mutant does not.
+
+        Raises WorkloadError when the clean version fails as well: then it is the machine or the workload.
+        """
+        self._put(None)
+        if self._train(self._clean_version().folder, seed) is None:
+            raise self._broken()
+        self._put(mutant)
+        return self._train(prepared.folder, seed)
+
+    def _broken(self) -> WorkloadError:
+        return WorkloadError(
+            f"the workload of {self.target.name} failed on clean data",
+            remedy=f"run one clean trial by hand; its log is {self.folder / 'logs' / 'setup-train.log'}",
+        )
 
     def _train(self, prepared: Path, seed: int) -> tuple[float, ...] | None:
         self.counted.trainings += 1
