@@ -19,7 +19,7 @@ from chaos_tasks.stats.unknown import Unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 ORDER = "order statistics"
-NODES = 400
+NODES = 200
 """Points at which the chance behind the control's quantile is averaged."""
 
 
@@ -134,7 +134,7 @@ def _binomial(count: int, n: int, chances: Array) -> float:
 def _solve(rises: Any) -> float:
     """Where an increasing function of a ratio crosses zero, by bisection on its logarithm within 1e-6 to 1e6."""
     low, high = math.log(1e-6), math.log(1e6)
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (low, middle) if rises(math.exp(middle)) > 0 else (middle, high)
     return math.exp((low + high) / 2)

@@ -103,6 +103,6 @@ def test_a_model_that_hardly_moved_is_bounded_tightly() -> None:
 def test_errs_no_more_often_than_it_says_at_the_margin(shift: float, noise: float) -> None:
     labels, control, treatment = rows(1_000_000, 0, shift, noise)
     truth = sums(labels, treatment, equal_width()).ece - sums(labels, control, equal_width()).ece
-    found = [change(*rows(3000, 100 + seed, shift, noise), truth, seed).worsening for seed in range(150)]
+    found = [change(*rows(3000, 100 + seed, shift, noise), truth, seed).worsening for seed in range(90)]
     for wrong in (sum(one.high < truth for one in found), sum(one.low > truth for one in found)):
-        assert wrong / 150 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 150)
+        assert wrong / 90 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 90)
