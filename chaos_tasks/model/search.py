@@ -51,9 +51,8 @@ class BreakingPoint(Value):
     refused_at: float | None = Field(None, description="Lowest level that the target's own gate refused.")
     undecided: tuple[float, ...] = Field((), description="Levels within the interval that stayed undecided.")
     complete: bool = Field(description="Whether no level is left between the two ends.")
-    monotone: bool = Field(
-        True, description="False when a level held above one that deviated, or came through above one that was refused."
-    )
+    monotone: bool = Field(True, description="False when a level held above one that deviated.")
+    leaky: bool = Field(False, description="Whether a level came through above one that the gate refused.")
     confidence: float = Field(gt=0, lt=1, description="That both ends are right at once, at least.")
     level_alpha: float = Field(gt=0, lt=1, description="Error rate at which each check of each level was judged.")
 

@@ -34,12 +34,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Bracket:
-    """The breaking point lies above ``low`` and at or below ``high``; from ``refused`` on the gate refuses."""
+    """The breaking point lies above ``low`` and at or below ``high``; from ``refused`` on the gate refuses.
+
+    ``monotone``: no level held above one that deviated.  ``leaky``: one came through above one that was refused.
+    """
 
     low: int
     high: int
     refused: int
-    monotone: bool
+    monotone: bool = True
+    leaky: bool = False
 
     @property
     def top(self) -> int:
@@ -66,14 +70,15 @@ def bracket(count: int, asked: Sequence[Asked]) -> Bracket:
         low=max((index for index in held if index < first), default=-1),
         high=min((index for index in broke if index > highest), default=count),
         refused=min((index for index in refused if index > let_through), default=count),
-        monotone=highest < first and not any(index < let_through for index in refused),
+        monotone=highest < first,
+        leaky=any(index < let_through for index in refused),
     )
 
 
 def next_question(count: int, asked: Sequence[Asked], runs: int) -> Question | None:
     """The level that tells most; None once it is found, may not be narrowed further, or ``runs`` are used up."""
     between = bracket(count, asked)
-    if len(asked) >= runs or not between.monotone:
+    if len(asked) >= runs or between.leaky or not between.monotone:
         return None
     doubtful = [index for index in between.inside if index in _indexes(asked, Answer.UNDECIDED)]
     if not doubtful:

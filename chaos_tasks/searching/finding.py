@@ -22,6 +22,7 @@ def breaking_point(
         undecided=tuple(levels[index] for index in found.inside if index in doubtful),
         complete=not found.inside,
         monotone=found.monotone,
+        leaky=found.leaky,
         confidence=1 - alpha,
         level_alpha=level_alpha,
     )

@@ -12,6 +12,10 @@ from chaos_tasks.searching.shrink import intensity_of
 
 def breaks(point: BreakingPoint, name: str, highest: float) -> str:
     """'Breaks between fraction 0.05 and 0.1', 'Holds up to fraction 0.25, the highest level'; without a full stop."""
+    if not point.monotone:
+        low = f"above {name} {point.held_at:g}" if point.held_at is not None else "from the lowest level on"
+        high = f", at or below {point.broke_at:g}" if point.broke_at is not None else ""
+        return f"Breaks and holds again, {low}{high}"
     if point.broke_at is not None:
         if point.held_at is not None:
             return f"Breaks between {name} {point.held_at:g} and {point.broke_at:g}"
@@ -29,14 +33,15 @@ def breaks(point: BreakingPoint, name: str, highest: float) -> str:
 
 def certainty(point: BreakingPoint, runs: Sequence[SearchRun]) -> str:
     """How sure it is, what is taken for granted, and what it cost."""
-    if point.broke_at is None and point.held_at is None:
-        return f"{cost(runs)}."
     if not point.monotone:
         wrong = f"or one of the verdicts is wrong (at most {percent(1 - point.confidence)})"
-        return f"It held at a level above one that deviated: more of it does not harm more, {wrong}; {cost(runs)}."
+        return f"More of it does not always harm more, {wrong}; {cost(runs)}."
+    if point.broke_at is None and point.held_at is None and point.refused_at is None:
+        return f"{cost(runs)}."
     doubt = f"; undecided at {_levels(point.undecided)}" if point.undecided else ""
+    leak = "; the gate let more of it through than it refused" if point.leaky else ""
     assumed = "if more of it never harms less"
-    return f"{percent(point.confidence)} confidence, {assumed}{doubt}; {cost(runs)}."
+    return f"{percent(point.confidence)} confidence, {assumed}{doubt}{leak}; {cost(runs)}."
 
 
 def cost(runs: Sequence[SearchRun]) -> str:

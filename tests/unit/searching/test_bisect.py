@@ -46,6 +46,7 @@ def test_any_monotone_truth_is_found_with_few_runs(ramp: tuple[int, int, int, in
     found = bracket(count, asked)
     assert len(asked) <= math.ceil(math.log2(count + 1))
     assert found.monotone
+    assert not found.leaky
     assert not found.inside
     assert found.low == min(breaks, refuses) - 1
     assert found.high == (breaks if breaks < refuses else count)
@@ -67,6 +68,7 @@ def test_undecided_answers_never_make_a_false_claim(ramp: tuple[int, int, int, i
     assert found.high >= (breaks if breaks < refuses else count)
     assert found.refused >= refuses
     assert found.monotone
+    assert not found.leaky
 
 
 @given(ramps(), st.data())
@@ -119,7 +121,7 @@ def test_what_held_above_what_deviated_is_reported_and_widens_the_interval() -> 
 
 def test_what_the_gate_refused_below_what_came_through_is_reported_and_bounds_nothing() -> None:
     found = bracket(9, [Asked(3, REFUSED), Asked(5, DEVIATED)])
-    assert found == Bracket(low=-1, high=5, refused=9, monotone=False)
+    assert found == Bracket(low=-1, high=5, refused=9, leaky=True)
 
 
 def test_a_refused_level_says_nothing_about_smaller_ones() -> None:
