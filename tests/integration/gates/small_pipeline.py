@@ -21,6 +21,8 @@ sys.exit(0 if rate is not None and rate < float(sys.argv[2]) else 3)
 TRAIN = """\
 import json, random, sys, pyarrow.parquet as pq
 table = pq.ParquetFile(sys.argv[1] + "/train.parquet").read()
+if table["late"].null_count:
+    sys.exit("a label is missing")
 rows = list(zip(table["arr_delay"].to_pylist(), table["late"].to_pylist()))
 right = sum(late == (delay >= 15) for delay, late in rows) / len(rows)
 noise = random.Random(int(sys.argv[2])).gauss(0, 0.0005)

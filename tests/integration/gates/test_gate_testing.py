@@ -123,6 +123,19 @@ def test_refused_and_crashed_mutants_are_told_apart_and_the_refused_one_can_be_t
     assert bench.passage(Mutant(family=dropped, intensity=1.0, seed=1)).passing is Passing.INVALID
 
 
+def test_a_crash_counts_as_the_mutants_own_only_while_the_clean_version_trains(tmp_path: Path) -> None:
+    _, target = make(tmp_path)
+    bench = opened(target, tmp_path / "work")
+    found, _ = families(bench.profiles())
+    lost = next(one for one in found if one.kind == "data.missing_values" and one.columns == ("late",))
+    mutant = Mutant(family=lost, intensity=0.1, seed=1)
+    assert bench.pair(mutant, 0) is None
+    assert bench.counted.trainings == 4  # control, mutant, and both again
+    (tmp_path / "scripts" / "train.py").unlink()
+    with pytest.raises(WorkloadError, match="failed on clean data"):
+        bench.pair(mutant, 0)
+
+
 def test_tables_of_earlier_versions_are_prepared_too(tmp_path: Path) -> None:
     _, target = make(tmp_path)
     bench = opened(target, tmp_path / "work")
