@@ -55,6 +55,7 @@ def experiment_view(dossier: Dossier) -> RunView:
         "squall.kind": "experiment",
         "squall.experiment": plan.experiment.name,
         "squall.campaign_id": plan.campaign_id,
+        "squall.search": plan.search_id,
         "squall.verdict": verdict.outcome.value,
         "squall.response": verdict.response.value,
         "squall.reasons": ",".join(verdict.reasons),
