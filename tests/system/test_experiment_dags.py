@@ -11,6 +11,7 @@ from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.runs import Run
+from chaos_tasks.searching.log import require_ended
 from squall_operators.run_ids import run_id_of
 from tests.system.conftest import Lab
 
@@ -115,6 +116,28 @@ def test_task_kill_fault_hits_the_task_and_airflow_retries_it(lab: Lab) -> None:
     assert exercise.state == "success"
     assert lab.left_in(squall_id(run)) == []
     assert lab.verdict(squall_id(run)) is not None
+
+
+def test_killed_ramp_goes_on_at_its_level(lab: Lab) -> None:
+    lab.project.slow.touch()
+    try:
+        run = lab.start("stepped")
+        process = lab.await_task(run, "ramp")
+        assert process is not None
+        _await_mark(lab)
+    finally:
+        lab.project.slow.unlink()
+    process.kill()
+    run = lab.end(run)
+    assert set(lab.states(run).values()) == {"success"}
+    ramp = next(one for one in lab.api.task_instances(run.dag_id, run.run_id) if one.task_id == "ramp")
+    assert ramp.try_number == 2
+    verdict = lab.verdict(squall_id(run))
+    assert verdict is not None
+    assert (verdict.outcome, verdict.sentence[:36]) == (Outcome.HELD, "Holds up to share 0.2, the highest l")
+    ended = require_ended(lab.ledger, squall_id(run))
+    assert all(lab.left_in(one.run_id) == [] for one in ended.runs)
+    assert_nothing_left_in(lab, run)
 
 
 def test_conf_outside_the_form_is_refused(lab: Lab) -> None:

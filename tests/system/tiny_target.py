@@ -136,6 +136,7 @@ METHODS = {
     "healthy": "{name: mark, fault: tiny.mark, target: data, params: {mode: whole}}",
     "inject-fails": "{name: mark, fault: tiny.mark, target: data, params: {mode: fail}}",
     "inject-stays": "{name: mark, fault: tiny.mark, target: data, params: {mode: stay}}",
+    "stepped": "{name: mark, fault: tiny.mark, target: data}",
     "task-killed": "{name: kill, fault: airflow.task_kill, target: task, trigger: {at: progress, step: 2}}",
 }
 
@@ -190,7 +191,8 @@ def make_project(root: Path, dag_files: Path) -> TinyProject:
     for name, method in METHODS.items():
         nightly = "true" if name in ("healthy", "inject-fails") else "false"
         text = EXPERIMENT.format(name=name, method=method, nightly=nightly, seeds=2)
-        (project.dags / "experiments" / f"{name}.yaml").write_text(text)
+        ramp = "ramp: {levels: [0.1, 0.2], runs: 2}\n" if name == "stepped" else ""
+        (project.dags / "experiments" / f"{name}.yaml").write_text(text + ramp)
     _distribution(project.site)
     _source(root / "source")
     return project
