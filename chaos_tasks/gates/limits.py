@@ -171,10 +171,13 @@ def _check(candidate: Candidate, least: float, most: float, now: float) -> Extra
     )
 
 
+TINIEST = 1e-290
+
+
 def outwards(number: float, sign: int) -> float:
     """Four significant digits, rounded away from what is allowed."""
-    if number == 0:
-        return 0.0
+    if abs(number) < TINIEST:  # powers of ten end before the doubles do
+        return sign * TINIEST if number * sign > 0 else 0.0
     scale = 10.0 ** (3 - math.floor(math.log10(abs(number))))
     return float((math.ceil if sign > 0 else math.floor)(number * scale) / scale)
 
