@@ -86,17 +86,23 @@ class Shrinks:
             raise GuardTripped(
                 f"check {check} of run {plan.run_id} did not fail", remedy=f"choose one of {', '.join(failed)}"
             )
-        name = check or failed[0]
+        name, alpha = check or failed[0], self._alpha(plan) / max_runs
         return SearchStarted(
             search=SearchKind.SHRINK,
-            experiment=_asking_only(plan, name, max_runs),
+            experiment=_asking_only(plan, name, alpha),
             pin=Pin(source_commit=plan.source_commit, data_digest=plan.data_digest, seeds=plan.seeds),
             of=of,
             check=name,
             max_runs=max_runs,
-            level_alpha=plan.experiment.analysis.alpha / max_runs,
+            level_alpha=alpha,
             requested_by="person",
         )
+
+    def _alpha(self, plan: Plan) -> float:
+        """The experiment's own; a level of a ramp was judged at its share of that."""
+        ramp = started_of(self.engine.parts.ledger, plan.search_id) if plan.search_id else None
+        whole = ramp is not None and ramp.search is SearchKind.RAMP
+        return ramp.experiment.analysis.alpha if ramp is not None and whole else plan.experiment.analysis.alpha
 
     def _try_all(self, search_id: str, started: SearchStarted, stop: Callable[[], bool]) -> None:
         asking = Asking(self.engine, stop)
@@ -125,12 +131,12 @@ class Shrinks:
         return tries
 
 
-def _asking_only(plan: Plan, check: str, max_runs: int) -> Experiment:
-    """The experiment of a plan with that check alone, judged so that all tries together err at most at alpha."""
+def _asking_only(plan: Plan, check: str, alpha: float) -> Experiment:
+    """The experiment of a plan with that check alone, a margin judged at its share of the error rate of all tries."""
     experiment = plan.experiment
     asked = tuple(one for one in experiment.steady_state if one.name == check)
-    strict = isinstance(asked[0].tolerance, NonInferiority)
-    alpha = experiment.analysis.alpha / max_runs if strict else experiment.analysis.alpha
+    if not isinstance(asked[0].tolerance, NonInferiority):
+        alpha = experiment.analysis.alpha
     seeds = len(plan.seeds) if experiment.analysis.design is Design.FIXED else max(ENOUGH_SEEDS, len(plan.seeds))
     stops = tuple(name for name in experiment.guards.stop_when if name == check)
     return experiment.model_copy(

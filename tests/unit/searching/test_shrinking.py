@@ -123,6 +123,9 @@ def test_a_ramp_is_reduced_from_its_lowest_level_that_broke(toy: ToyProject) -> 
     Ramps(toy.engine()).run(ramp_request())
     ended = shrunk(toy, of="ramp-1")
     assert ended.of == "ramp-1"
+    started = started_of(toy.ledger, "shrink-1")
+    assert started is not None
+    assert started.level_alpha == pytest.approx(0.05 / 12)  # of the whole: the ramp's levels had a sixth of it
     assert max(shares(toy, ended)) <= 0.2
 
 
