@@ -40,11 +40,12 @@ class Search:
     bench: Bench
     rule: HarmRule
     rng: np.random.Generator
-    budget: int  # trainings, controls among them
+    budget: int  # trainings, controls among them; none is started beyond it
     tell: Callable[[Tried], None] = lambda tried: None
     tried: dict[str, Tried] = field(default_factory=dict)
     pairs: dict[str, list[Worsening]] = field(default_factory=dict)
     unsearched: int = 0
+    begin_until: int | None = None  # trainings after which no new mutant is begun; one that was begun is decided
 
     def screen(self, found: Sequence[Family]) -> list[Family]:
         """Of each stratum a family that reaches most rows, at its largest possible intensity: those that harm."""
@@ -185,9 +186,9 @@ class Search:
         seen = self.pairs.setdefault(key(mutant), [])
         state, screened = self.rule.judge(seen)
         while self.rule.goes_on(seen):
-            if self.bench.cost().trainings >= self.budget:
-                if not seen:
-                    raise BudgetSpentError
+            if not seen and self._spent(self.begin_until):
+                raise BudgetSpentError
+            if self._spent(self.budget):
                 break
             pair = self.bench.pair(mutant, len(seen))
             if pair is None:
@@ -206,6 +207,9 @@ class Search:
             )
         )
         return self.tried[key(mutant)]
+
+    def _spent(self, until: int | None) -> bool:
+        return self.bench.cost().trainings >= (self.budget if until is None else min(until, self.budget))
 
     def _note(self, tried: Tried) -> None:
         self.tried[key(tried.mutant)] = tried

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCREEN_SHARE, SEARCH_SHARE = 0.6, 0.8
-"""Of the budget: at most so much is spent when the screen ends, and when the search for the smallest ends."""
+"""Of the budget: after so much the screen, and the search for the smallest, begin no mutant any more."""
 SAMPLE = 60
 EARLIER = 6
 """Earlier versions that limits are learnt from as well."""
@@ -43,11 +43,12 @@ def run_gate_test(
     every, left_out = families(bench.profiles(), versions=len(bench.versions()))
     found = [family for family in every if only(family)]
     before = bench.cost()
-    search = Search(bench, rule, rng, before.trainings + round(budget * SCREEN_SHARE), tell)
+    search = Search(bench, rule, rng, before.trainings + budget, tell)
+    search.begin_until = before.trainings + round(budget * SCREEN_SHARE)
     harmful = search.screen(found)
-    search.budget = before.trainings + round(budget * SEARCH_SHARE)
+    search.begin_until = before.trainings + round(budget * SEARCH_SHARE)
     escapes = _smallest(search, harmful)
-    search.budget = before.trainings + budget
+    search.begin_until = None
     sampled = search.sample(harmful, found, samples)
     return GateReport(
         target=bench.target.name,
