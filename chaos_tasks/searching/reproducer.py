@@ -26,7 +26,9 @@ def as_yaml(experiment: Experiment, comment: str) -> str:
     """The file: a comment, then what differs from the defaults."""
     full = experiment.model_dump(mode="json")
     short = {"version": experiment.version, **experiment.model_dump(mode="json", exclude_defaults=True)}
-    text = yaml.safe_dump(_trimmed(full, short), sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(
+        _trimmed(full, short), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+    )
     return "".join(f"# {line}\n" for line in comment.splitlines()) + text
 
 
