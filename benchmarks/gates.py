@@ -1,6 +1,6 @@
 """Tests the reference gate by mutants, adopts what is proposed, and measures on mutants and months that were held out.
 
-`python -m benchmarks.gates [--budget 260]` (about 20 minutes of one core; fewer trainings, wider intervals).  The
+`python -m benchmarks.gates [--budget 420]` (about 35 minutes of one core; fewer trainings, wider intervals).  The
 strata (kind, file, column, grouping column) are split in two halves at random and each half is searched.  Held out:
 mutants of other seeds, intensities and groups, drawn after all searching and proposing; the same on another month; for
 each half's proposals the other half's escapes (other columns); and the clean months after the version that limits were
@@ -303,7 +303,7 @@ def show(results: dict[str, Any]) -> None:
 def main() -> None:
     """Search, propose, adopt, hold out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--budget", type=int, default=260, help="trainings in all")
+    parser.add_argument("--budget", type=int, default=420, help="trainings in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--memo", type=Path, help="keep what was measured in this file, and go on from there")
     options = parser.parse_args()
@@ -324,15 +324,15 @@ def measure(folder: Path, budget: int, seed: int, memo: Path | None) -> dict[str
     rng = np.random.default_rng(seed)
     found, _ = families(bench.profiles(), versions=len(bench.versions()))
     first = halves(found, rng)
-    reports = [search_half(bench, lambda one: one.stratum in first, round(0.32 * budget), seed)]
-    reports.append(search_half(bench, lambda one: one.stratum not in first, round(0.32 * budget), seed + 1))
+    reports = [search_half(bench, lambda one: one.stratum in first, round(0.35 * budget), seed)]
+    reports.append(search_half(bench, lambda one: one.stratum not in first, round(0.35 * budget), seed + 1))
     escaped = [one for report in reports for one in escapes_of(report)]
     proposal = propose_checks(bench, [one.mutant for one in escaped], rng=rng)
     print(f"\n{proposed(proposal)}", flush=True)
     form = bench.target.source.format
     latest = tables.read(bench.tables(None), form)
     every = battery(latest, earlier(bench, latest), rng=rng)
-    drawn = fresh(bench, found, reports, round(0.3 * budget))
+    drawn = fresh(bench, found, reports, round(0.25 * budget))
     new = [one for one in drawn if one.escaped]
     adopted = open_bench(with_extra(bench.target, proposal.checks, folder / "extra.json"), folder / "adopted", None)
     by_gate = sum(adopted.passage(one.mutant).passing is Passing.REFUSED for one in new)
@@ -352,7 +352,7 @@ def measure(folder: Path, budget: int, seed: int, memo: Path | None) -> dict[str
             "gate": share(by_gate, len(new)),
         },
         "crossed": crossed(bench, reports, every),
-        "other_month": other_month(later, picked, proposal.checks, round(0.06 * budget)),
+        "other_month": other_month(later, picked, proposal.checks, round(0.05 * budget)),
         "false_alarms": false_alarms(bench, proposal.checks, every, rng),
         "trainings": bench.cost().trainings + later.cost().trainings,
         "cost": bench.cost().model_dump(mode="json"),

@@ -96,6 +96,15 @@ class Search:
                 break
         return found
 
+    def met_by_chance(self, known: Sequence[Escape]) -> list[Escape]:
+        """The smallest escape met in each family that has none among ``known``: its search may have had no budget."""
+        searched = {key_of_family(one.mutant.family) for one in known}
+        smallest: dict[str, Mutant] = {}
+        for one in sorted(self.tried.values(), key=lambda one: one.mutant.intensity):
+            if one.escaped and key_of_family(one.mutant.family) not in searched:
+                smallest.setdefault(key_of_family(one.mutant.family), one.mutant)
+        return [self._escape(mutant, self._not_shown_below(mutant)) for mutant in smallest.values()]
+
     # --- one family -----------------------------------------------------------------------------------------------
 
     def _largest_possible(self, family: Family) -> Mutant | None:
@@ -138,6 +147,10 @@ class Search:
             else:
                 refused = intensity
         return Mutant(family=family, intensity=passes, seed=seed) if passes else None
+
+    def _not_shown_below(self, mutant: Mutant) -> float:
+        same = (one for one in self._of(mutant.family, mutant.seed) if one.harm is not HarmState.HARMFUL)
+        return max((one.mutant.intensity for one in same if one.mutant.intensity < mutant.intensity), default=0.0)
 
     def _escape(self, mutant: Mutant, not_shown: float) -> Escape:
         same = self._of(mutant.family, mutant.seed)
@@ -219,6 +232,11 @@ class Search:
 def seed_of(family: Family) -> int:
     """The seed of a family's mutants in screen and search: they are nested, and the same in every search."""
     return int(family.content_sha256[:7], 16) + 1
+
+
+def key_of_family(family: Family) -> str:
+    """A family's name among others."""
+    return family.content_sha256
 
 
 def key(mutant: Mutant) -> str:

@@ -50,6 +50,7 @@ def run_gate_test(
     escapes = _smallest(search, harmful)
     search.begin_until = None
     sampled = search.sample(harmful, found, samples)
+    escapes.extend(search.met_by_chance(escapes))
     return GateReport(
         target=bench.target.name,
         commit=bench.version.commit,
@@ -65,7 +66,7 @@ def run_gate_test(
         left_out=left_out,
         unsearched=search.unsearched,
         tried=tuple(search.tried.values()),
-        escapes=tuple(escapes),
+        escapes=tuple(sorted(escapes, key=lambda one: (one.mutant.family.stratum, one.mutant.intensity))),
         score=score(sampled, rule.alpha),
         population=POPULATION,
         cost=bench.cost().less(before),
@@ -102,4 +103,4 @@ def _smallest(search: Search, harmful: Sequence[Family]) -> list[Escape]:
                 escapes.append(escape)
         except BudgetSpentError:
             break
-    return sorted(escapes, key=lambda one: (one.mutant.family.stratum, one.mutant.intensity))
+    return escapes

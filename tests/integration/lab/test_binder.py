@@ -34,7 +34,7 @@ def test_stopping_the_instance_ends_the_registered_group(moto_ec2: MotoServer, s
         ec2.stop_instances(InstanceIds=[instance])
         waited = wait_until(lambda: training.poll() is not None, what="end of the training", timeout_s=30)
         assert training.returncode == -signal.SIGTERM
-        assert not processes.group_members(registration.leader())
+        wait_until(lambda: not processes.group_members(registration.leader()), what="end of its child")
     assert waited < 20
     wait_until((short_folder / "instances" / f"{instance}.ended").exists, what="note of the binder")
     ec2.start_instances(InstanceIds=[instance])

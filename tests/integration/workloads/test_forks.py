@@ -64,7 +64,7 @@ def runner(tmp_path: Path) -> Iterator[SupervisedRunner]:
 
 
 def training(prepared: Path, folder: Path, arm: Arm, *more: str, table: str = "clean", **changes: Any) -> TrialSpec:
-    """A trial of the reference training: 44 steps, a checkpoint every ten."""
+    """A trial of the reference training: 44 steps, a checkpoint every ten; options given twice count as given last."""
     out, checkpoints = folder / "out", folder / "checkpoints"
     where = ("--prepared", prepared / table, "--sealed", prepared / "eval.parquet", "--out", out)
     how = ("--checkpoints", checkpoints, "--batch", 1200, "--save-every", 10, "--device", "cpu")
@@ -118,11 +118,15 @@ def test_a_control_forked_from_a_control_has_its_metrics_bit_for_bit(
 
 
 def test_a_killed_fork_resumes_and_ends_as_its_control(
-    prepared: Path, tmp_path: Path, runner: SupervisedRunner, control: Trial
+    prepared: Path, tmp_path: Path, runner: SupervisedRunner
 ) -> None:
-    firings = (FiringSpec.model_validate(KILL),)
+    # Long between two saves: the trainer's own save is not atomic, and a kill that hits it is another finding.
+    rare = ("--epochs", "20", "--save-every", "200")
+    keep = {"keep_checkpoint_at": 205, "keep_in": str(tmp_path / "control" / "kept")}
+    control = runner.run(training(prepared, tmp_path / "control", Arm.CONTROL, *rare, **keep))
+    firings = (FiringSpec.model_validate({**KILL, "trigger": ProgressTrigger(step=210)}),)
     more = {"fork": fork_of(control), "firings": firings, "restarts": 1}
-    killed = runner.run(training(prepared, tmp_path / "fork", Arm.TREATMENT, **more))
+    killed = runner.run(training(prepared, tmp_path / "fork", Arm.TREATMENT, *rare, **more))
     assert killed.status is TrialStatus.COMPLETED, killed.error
     assert [launch.exit_code for launch in killed.launches] == [-9, 0]
     assert Resumed().measure(killed, Resumed.params_type()).value is True

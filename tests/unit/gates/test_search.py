@@ -125,6 +125,16 @@ def test_the_sample_is_of_the_harmful_strata_alone() -> None:
     assert {tried.mutant.family.columns for tried in sampled} == {("bad",)}
 
 
+def test_an_escape_met_by_chance_is_reported_like_one_that_was_searched() -> None:
+    one = search(FakeBench(refused_from=0.7, slope=0.05))
+    found = one.screen([family()])
+    sampled = one.sample(found, [family()], 20)  # no search for the smallest: its budget may be spent
+    smallest = min(tried.mutant.intensity for tried in sampled if tried.escaped)
+    (escape,) = one.met_by_chance([])
+    assert escape.mutant.intensity == smallest
+    assert one.met_by_chance([escape]) == []
+
+
 def test_no_harmful_stratum_no_sample() -> None:
     assert search(FakeBench()).sample([], [family()], 5) == []
 
