@@ -66,7 +66,7 @@ bench-judging: setup .venv-bench/ready ## Measure fairness intervals and drift c
 	@touch $@
 
 lock: setup ## Resolve the dependencies again
-	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra lab --extra dev \
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra celery --extra lab --extra dev \
 	  -c requirements/constraints.txt --python-version 3.11 --universal --generate-hashes -o requirements/lock.txt
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q requirements/bench.in --python-version 3.11 --universal \
 	  --generate-hashes -o requirements/bench.txt
