@@ -151,7 +151,8 @@ def _gap(
     n, value = int(counts.sum()), _value(counts, rate, form)
     interval = percentile = None
     if drawn is not None:
-        parts = [_resampled(counts, smooth[kept], drawn[kept], part) for part in _parts(rate)]
+        ours = drawn if len(kept) == len(drawn) else drawn[kept]  # picking copies
+        parts = [_resampled(counts, smooth[kept], ours, part) for part in _parts(rate)]
         low = bootstrap.lower_bound(value, _errors(parts, form, bootstrap.reach_of(n)), alpha)
         high = bootstrap.upper_bound(value, _errors(parts, form, None), alpha)
         interval = Interval(value, max(0.0, low), min(1.0, high), 1 - 2 * alpha, n, METHOD)
