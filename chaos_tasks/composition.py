@@ -19,7 +19,9 @@ from chaos_tasks.exercising import TrialLoop
 from chaos_tasks.exporting import Exports
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
-from chaos_tasks.ports import Clients, Clock, Ledger, Publisher, TrialRunner
+from chaos_tasks.notifying.channels import channels_of
+from chaos_tasks.notifying.telling import LedgerNotifier
+from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher, TrialRunner
 from chaos_tasks.searching.searches import Searches
 from chaos_tasks.settings import Settings, find_settings
 from chaos_tasks.sweeping import Sweeper
@@ -40,6 +42,7 @@ class Squall(AbstractContextManager["Squall"]):
     publisher: Publisher
     clock: Clock
     clients: Clients
+    notifier: Notifier
     open_runner: Callable[[Plan], TrialRunner]
 
     def __exit__(
@@ -71,7 +74,11 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
         found.home.absolute() / "lab" / "mlflow" / "artifacts"
     ).as_uri()  # used where MLflow is a database only
     publisher = MlflowPublisher(ledger, found.mlflow_uri, found.mlflow_ui_url, artifacts)
-    parts = EngineParts(found, ledger, clock, clients, workspaces, publisher, who, loop, lock_wait_s=lock_wait_s)
+    channels = channels_of(found.notify, found.home, found.variables, clock)
+    notifier = LedgerNotifier(ledger, clock, who, channels, found.notify.repeat_after)
+    parts = EngineParts(
+        found, ledger, clock, clients, workspaces, publisher, who, loop, notifier, lock_wait_s=lock_wait_s
+    )
     engine = Engine(parts)
     campaigns = Campaigns(found, ledger, clock, who)
     return Squall(
@@ -81,10 +88,11 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
         searches=Searches(engine),
         campaign=campaigns,
         exports=Exports(campaigns, clock, publisher.end_night),
-        sweeper=Sweeper(ledger, clock, clients, workspaces, who),
+        sweeper=Sweeper(ledger, clock, clients, workspaces, who, notifier),
         publisher=publisher,
         clock=clock,
         clients=clients,
+        notifier=notifier,
         open_runner=open_runner,
     )
 

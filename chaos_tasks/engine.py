@@ -7,7 +7,7 @@ arm (guards, plan registered, locks, guards again, snapshot) -> baseline -> inje
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,12 +30,14 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.inventory import read_target
 from chaos_tasks.model.experiment import Step
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase, Receipt
+from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import Judged, RecordKind, Recovery, Registered, Subject
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Verdict
+from chaos_tasks.notifying.notices import of_verdict, unreverted
 from chaos_tasks.planning import Source, at_pin, check_pin, controls_ahead, fault_seed, make_plan
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
 from chaos_tasks.runs import Run, RunWriter, evidence_of, judged_runs
@@ -255,8 +257,23 @@ class Engine:
                 if not self._is_reverted(state):  # a sweep may have been faster
                     failures.append(error)
         if failures:
+            self._tell(lambda: self._unreverted(run))
             raise next((error for error in failures if isinstance(error, RevertError)), failures[0])
         return tuple(receipts)
+
+    def _unreverted(self, run: Run) -> list[Notice]:
+        stuck = [state for state in run.handles() if state.phase is Phase.UNREVERTED]
+        return [unreverted(self.parts.ledger, state, at=self.parts.clock.now()) for state in stuck]
+
+    def _tell(self, notices: Callable[[], Iterable[Notice]]) -> None:
+        """Tell people; that nobody could be told is logged, and changes nothing."""
+        if self.parts.notifier is None:
+            return
+        try:
+            for notice in notices():
+                self.parts.notifier.tell(notice)
+        except SquallError as error:
+            log.warning("nobody was told: %s", error.message)
 
     def _is_reverted(self, state: HandleState) -> bool:
         with suppress(LedgerError):
@@ -300,8 +317,8 @@ class Engine:
         verdict = judge(plan, known.trials, known.observations, run.handles(), facts, now, pairs=known.pairs)
         self._writer(plan).write(RecordKind.EVALUATE_VERDICT, Judged(verdict=verdict), outcome=verdict.outcome)
         self._unlock(plan)
-        if self.parts.notifier is not None and verdict.needs_action:
-            self.parts.notifier.notify(verdict, verdict.sentence)
+        if verdict.needs_action:
+            self._tell(lambda: of_verdict(self.parts.ledger, verdict, plan, at=self.parts.clock.now()))
         return verdict
 
     def publish(self, run_id: str) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from chaos_tasks.model.handle import Handle, HandleState, Phase
+from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.trial import Arm, Trial
-from chaos_tasks.model.verdict import Verdict
+from chaos_tasks.model.waiting import Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -63,6 +64,9 @@ class LedgerReader(Protocol):
     def last_beat(self, name: str) -> datetime | None:
         """When the named watcher last said that it is alive."""
 
+    def waiting(self) -> list[Waiting]:
+        """Runs in line for their locks, in order, also those whose place has run out."""
+
 
 class Ledger(LedgerReader, Protocol):
     """Append-only records, and in the same database handles, leases, locks and heartbeats."""
@@ -100,15 +104,20 @@ class Ledger(LedgerReader, Protocol):
     def claim(self, handle_id: str, n: int, record: Record) -> bool:
         """Claim firing ``n`` of a trigger, once over all processes; False when it was claimed before."""
 
-    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float) -> None:
-        """Take all locks or none, in sorted order; raises TargetBusy naming the holder.  Re-entrant per run.
+    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float, queue_s: float = 0.0) -> float:
+        """Take all locks or none, in the order of arrival; returns the seconds that the run stood in line.
 
         Keys are hierarchical (`s3://bucket/prefix`): an exclusive key conflicts with every key above and below it.
-        A lock whose lease is over still blocks while its run has open handles.
+        A lock whose lease is over still blocks while its run has open handles.  Re-entrant per run.
+        Raises TargetBusy naming who is in the way; Queued instead where ``queue_s`` is given and the run holds
+        nothing: then it has a place in line that others pass only once it was not asked for again for that long.
         """
 
+    def is_turn(self, run_id: str, *, queue_s: float) -> bool:
+        """Whether a waiting run should ask for its locks now; keeps its place.  True for one without a place."""
+
     def release(self, run_id: str) -> None:
-        """Give back all locks of a run."""
+        """Give back all locks of a run, and its place in line."""
 
     def beat(self, name: str) -> None:
         """Say that the named watcher is alive."""
@@ -163,8 +172,19 @@ class Publisher(Protocol):
         """Publish a judged run from its records; returns a URL.  May be called again."""
 
 
+class LeverHandle(Protocol):
+    """Another handle of the safety lever, such as an Airflow Variable."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    def pulled(self) -> str | None:
+        """Why it is pulled, or None; raises SquallError when it cannot be read, which counts as pulled."""
+
+
 class Notifier(Protocol):
     """Tells people."""
 
-    def notify(self, verdict: Verdict, text: str) -> None:
-        """Say it once."""
+    def tell(self, notice: Notice) -> None:
+        """Say it once.  Never raises: what could not be said is on record, and changes no outcome."""

@@ -7,18 +7,37 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
+from chaos_tasks.model.duration import Duration
 from chaos_tasks.strict_yaml import Document, Location
 from chaos_tasks.validation import problems_of
 
 FILE_NAME = "squall.toml"
 ENDPOINTS_FILE = "endpoints.json"
 MAX_LANES = 512
+
+
+class Webhook(Value):
+    """A receiver of notices over HTTP."""
+
+    url: str = Field(description="http(s) address; ${NAME} is filled from the environment, since it may be a secret.")
+    secret_variable: str = Field("", description="Environment variable with the key that signs what is sent.")
+    timeout_s: float = Field(3.0, gt=0, le=30)
+    tries: int = Field(3, ge=1, le=10)
+
+
+class Notify(Value):
+    """Whom to tell what needs action."""
+
+    file: str = Field("notices.jsonl", description="File of JSON lines, relative to home; empty: none.")
+    repeat_after: Duration = Field(timedelta(hours=1), description="When the same is told again while it lasts.")
+    webhooks: Mapping[str, Webhook] = Field(default_factory=dict)
 
 
 class TargetEntry(Value):
@@ -62,6 +81,7 @@ class Settings(Value):
     sweeper_max_age_s: float = 30.0
     require_sweeper: bool = True
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
+    notify: Notify = Notify()
     variables: Mapping[str, str] = Field(default_factory=dict)
 
     def target_path(self, name: str) -> Path:
@@ -102,6 +122,7 @@ class _File(Value):
     credentials: Mapping[str, str] = Field(default_factory=dict)
     lab: Mapping[str, Mapping[str, int | str | bool]] = Field(default_factory=dict)
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
+    notify: Notify = Notify()
 
 
 def find_settings(environment: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
@@ -147,6 +168,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         sweeper_max_age_s=file.squall.sweeper_max_age_s,
         require_sweeper=file.squall.require_sweeper,
         targets=file.targets,
+        notify=file.notify,
         variables={"SQUALL_ROOT": str(root), "SQUALL_HOME": str(home), **ends.variables, **env},
     )
 

@@ -5,7 +5,8 @@ One routine, four callers: the revert task, `squall sweep --watch`, the sweeper 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
 from chaos_tasks.model.plan import Recorder
-from chaos_tasks.ports import Clients, Clock, Ledger
+from chaos_tasks.notifying import notices
+from chaos_tasks.ports import Clients, Clock, Ledger, Notifier
 from chaos_tasks.runs import Run
 from chaos_tasks.safety.guards import SWEEPER
 from chaos_tasks.workspaces import Workspaces
@@ -41,12 +43,14 @@ class Sweeper:
     clients: Clients
     workspaces: Workspaces
     recorder: Recorder
+    notifier: Notifier | None = None
 
     def sweep(self, *, by: str = "sweep") -> tuple[Swept, ...]:
         """Revert every open handle whose lease is over, and say that a sweeper is alive."""
         self.ledger.beat(SWEEPER)
         swept = self._revert_all(self.ledger.handles(phases=OPEN_PHASES, expired=True), by)
         self.ledger.beat(SWEEPER)
+        self._tell(swept)
         return swept
 
     def everything(self, *, by: str) -> tuple[Swept, ...]:
@@ -64,17 +68,15 @@ class Sweeper:
         """Revert every open handle of one run now."""
         return self._revert_all(self.ledger.handles(run_id=run_id, phases=OPEN_PHASES), by)
 
-    def watch(self, *, every_s: float, stop: Callable[[], bool], report: Callable[[Swept], None]) -> None:
-        """Sweep until told to stop; a ledger that is down is waited for, since its faults are still in."""
-        while not stop():
-            try:
-                for swept in self.sweep():
-                    report(swept)
-            except (LedgerError, SetupError) as error:
-                report(
-                    Swept(handle_id="", run_id="", kind="", reverted=False, summary=f"cannot sweep: {error.message}")
-                )
-            self.clock.sleep(every_s)
+    def _tell(self, swept: Iterable[Swept]) -> None:
+        """Tell people what is still in; once all that could go out is out."""
+        for one in swept:
+            if not one.reverted and self.notifier is not None:
+                with suppress(LedgerError, SetupError):
+                    state = self.ledger.handle(one.handle_id)
+                    if state is not None and state.phase is not Phase.REVERTED:
+                        why, at = one.summary, self.clock.now()
+                        self.notifier.tell(notices.unreverted(self.ledger, state, why=why, at=at))
 
     def _revert_all(self, states: Iterable[HandleState], by: str) -> tuple[Swept, ...]:
         swept = tuple(self._revert(state, by) for state in reversed(list(states)))

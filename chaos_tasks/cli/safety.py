@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from chaos_tasks.composition import Squall
 
 IDLE_AFTER = timedelta(seconds=60)
+LAST_NOTICES_S = 10.0
 
 
 @click.command("revert")
@@ -57,9 +60,22 @@ def sweep_command(watch: bool, until_idle: bool, every_s: float) -> int:
     with build() as squall:
         if not watch:
             return _tell(squall.sweeper.sweep(), nothing="no lease is over")
-        stop = _stopper(squall, until_idle)
-        squall.sweeper.watch(every_s=every_s, stop=stop, report=_line)
+        _watch(squall, until_idle=until_idle, every_s=every_s)
     return ExitCode.HELD
+
+
+def _watch(squall: Squall, *, until_idle: bool, every_s: float) -> None:
+    """Notices go through a thread of their own: a slow receiver must not keep a revert waiting."""
+    from chaos_tasks.notifying.telling import Later
+    from chaos_tasks.watching import Watcher, host_name, service_manager
+
+    later = Later(squall.notifier)
+    sweeper, alive = replace(squall.sweeper, notifier=later), service_manager(os.environ)
+    try:
+        watcher = Watcher(sweeper, squall.clock, later, host_name(), _line, alive)
+        watcher.watch(every_s=every_s, stop=_stopper(squall, until_idle))
+    finally:
+        later.close(within_s=LAST_NOTICES_S)
 
 
 def _stopper(squall: Squall, until_idle: bool) -> Callable[[], bool]:
@@ -73,10 +89,12 @@ def _stopper(squall: Squall, until_idle: bool) -> Callable[[], bool]:
     idle_since = [squall.clock.monotonic()]
 
     def stop() -> bool:
+        if told:
+            return True
         if until_idle and squall.ledger.handles(phases=OPEN_PHASES):
             idle_since[0] = squall.clock.monotonic()
         idle = squall.clock.monotonic() - idle_since[0] > IDLE_AFTER.total_seconds()
-        return bool(told) or (until_idle and idle)
+        return until_idle and idle
 
     return stop
 

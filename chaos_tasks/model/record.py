@@ -52,6 +52,13 @@ class RecordKind(StrEnum):
     CAMPAIGN_ENDED = "campaign.ended"
     REPORT_ISSUED = "report.issued"
     GATE_TESTED = "gate.tested"
+    NOTICE_SENT = "notice.sent"
+    NOTICE_FAILED = "notice.failed"
+    CAMPAIGN_SWEPT = "campaign.swept"
+    IDENTITIES_PROVED = "identities.proved"
+    LEVER_PULLED = "lever.pulled"
+    LEVER_RELEASED = "lever.released"
+    NIGHT_COUNTED = "night.counted"
 
 
 class Registered(Value):

@@ -9,6 +9,7 @@ from chaos_tasks.errors import LedgerError, SquallError
 from chaos_tasks.model.record import Judged, RecordKind, SearchEnded, SearchStarted
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.verdict import Verdict
+from chaos_tasks.notifying.notices import of_search
 from chaos_tasks.ports import LedgerReader
 from chaos_tasks.runs import Run, RunWriter
 
@@ -38,7 +39,7 @@ class SearchLog:
         self._writer(verdict.experiment).write(RecordKind.EVALUATE_VERDICT, judged, outcome=verdict.outcome)
         notifier = self.engine.parts.notifier
         if notifier is not None and verdict.needs_action:
-            notifier.notify(verdict, verdict.sentence)
+            notifier.tell(of_search(verdict, at=self.engine.parts.clock.now()))
         return verdict
 
     def refuse(self, request: RunRequest, error: SquallError) -> None:
