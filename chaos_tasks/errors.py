@@ -7,6 +7,7 @@ SquallError
 ├── SetupError           a part of the installation or the environment is missing (server, port, package, disk)
 ├── GuardTripped         refused or stopped on purpose; not a bug
 │   └── TargetBusy       another run holds the target, or an unreverted handle blocks it
+│       └── Queued       the same, and this run has its place in the line; ask again later
 ├── FaultError           carries ``handle_id``
 │   ├── InjectError      stopped part-way; still revertible
 │   └── RevertError      the prior state is not back; pages a person
@@ -20,6 +21,7 @@ SquallError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 
@@ -78,7 +80,19 @@ class GuardTripped(SquallError):
 
 
 class TargetBusy(GuardTripped):
-    """Another run holds the target, or an unreverted handle blocks it."""
+    """Another run holds the target, or an unreverted handle blocks it; ``passes`` unless only a person can end that."""
+
+    def __init__(self, message: str, *, remedy: str = "", passes: bool = True) -> None:
+        super().__init__(message, remedy=remedy)
+        self.passes = passes
+
+
+class Queued(TargetBusy):
+    """Not its turn yet: this run has its place in the line, ``since`` when, and asks again."""
+
+    def __init__(self, message: str, *, since: datetime, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.since = since
 
 
 class FaultError(SquallError):

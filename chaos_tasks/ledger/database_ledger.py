@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from chaos_tasks.errors import LedgerError
-from chaos_tasks.ledger import handles, lock_table, merkle, schema, store
+from chaos_tasks.errors import LedgerError, Queued, TargetBusy
+from chaos_tasks.ledger import handles, lock_keys, lock_queue, lock_table, merkle, schema, store
 from chaos_tasks.ledger.database import Database
 from chaos_tasks.model.handle import Handle, HandleState, Phase
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
+from chaos_tasks.model.waiting import Waiting
 
 
 class DatabaseLedger:
@@ -76,10 +77,17 @@ class DatabaseLedger:
         """Level and index of stored inner nodes that are not the hash of their children."""
         return store.wrong_subtrees(self._database)
 
+    def waiting(self) -> list[Waiting]:
+        """Runs in line for their locks, in order."""
+        return lock_queue.waiting(self._database)
+
     def locked_runs(self) -> frozenset[str]:
-        """Runs that hold a lock under a lease that is not over."""
+        """Runs that hold a lock, or stand in line for one, under a lease that is not over."""
+        now = self._database.now_ms()
         rows = self._database.read(
-            "SELECT DISTINCT run_id FROM squall_lock WHERE lease_until > ?", self._database.now_ms()
+            "SELECT run_id FROM squall_lock WHERE lease_until > ? "
+            "UNION SELECT run_id FROM squall_queue WHERE lease_until > ?",
+            *(now, now),
         )
         return frozenset(row[0] for row in rows)
 
@@ -139,15 +147,31 @@ class DatabaseLedger:
         with self._database.transaction() as session:
             return handles.claim(session, handle_id, n, record)
 
-    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float) -> None:
-        """Take all locks or none; raises TargetBusy naming the holder."""
-        lease_ms = _ms(lease_s)
+    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float, queue_s: float = 0.0) -> float:
+        """Take all locks or none; returns the seconds in line; raises TargetBusy, or Queued with a place kept."""
+        lease_ms, queue_ms = _ms(lease_s), _ms(queue_s)
         with self._database.transaction() as session:
             now = session.now_ms()
-            lock_table.acquire(session, run_id, locks, until_ms=now + lease_ms, now_ms=now)
+            try:
+                return lock_table.acquire(session, run_id, locks, until_ms=now + lease_ms, now_ms=now) / 1000
+            except TargetBusy as busy:  # nothing was taken, and a place in line outlives the refusal
+                if not (queue_ms and busy.passes and lock_table.may_wait(session, run_id, now)):
+                    raise
+                wanted, refusal = lock_keys.strongest(locks), busy
+                place = lock_queue.stand(session, run_id, wanted, now_ms=now, until_ms=now + queue_ms)
+        raise Queued(refusal.message, since=_moment(place.since_ms), remedy=refusal.remedy)
+
+    def is_turn(self, run_id: str, *, queue_s: float) -> bool:
+        """Whether a waiting run should ask for its locks now; keeps its place in any case."""
+        queue_ms = _ms(queue_s)
+        with self._database.transaction() as session:
+            now = session.now_ms()
+            place = lock_queue.find(session, run_id)
+            lock_queue.keep(session, run_id, until_ms=now + queue_ms)
+            return place is None or lock_table.is_free(session, run_id, place.locks, now_ms=now)
 
     def release(self, run_id: str) -> None:
-        """Give back all locks of a run; its open handles still block their places."""
+        """Give back all locks of a run and its place in line; its open handles still block their places."""
         with self._database.transaction() as session:
             lock_table.release(session, run_id)
 

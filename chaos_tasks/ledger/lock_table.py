@@ -1,14 +1,19 @@
-"""Locks on hierarchical keys, held by runs: exclusive for what a fault touches, shared for what a workload reads."""
+"""Locks on hierarchical keys, held by runs: exclusive for what a fault touches, shared for what a workload reads.
+
+All or none, in the order of arrival: who wants what somebody else holds, or came earlier for, stands in line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from chaos_tasks.errors import TargetBusy
+from chaos_tasks.ledger import lock_queue
 from chaos_tasks.ledger.database import Session
-from chaos_tasks.model.handle import Phase
+from chaos_tasks.ledger.lock_keys import conflict, related, strongest
+from chaos_tasks.model.handle import OPEN_PHASES, Phase
 from chaos_tasks.model.plan import Lock
 
 
@@ -22,18 +27,16 @@ class Held(NamedTuple):
     lease_until_ms: int
 
 
-def acquire(session: Session, run_id: str, locks: Sequence[Lock], *, until_ms: int, now_ms: int) -> None:
-    """Take all locks or none; raises TargetBusy.
+def acquire(session: Session, run_id: str, locks: Sequence[Lock], *, until_ms: int, now_ms: int) -> int:
+    """Take all locks or none; returns the milliseconds that the run stood in line; raises TargetBusy.
 
     A run that lost locks to its expired lease is no longer fenced once it has all of them again; one whose handles
     were taken over stays fenced.
     """
     wanted = strongest(locks)
-    _refuse_open_handles(session, run_id, wanted)
-    for holder in sorted(_in_the_way(session, run_id, wanted)):
-        if holder.lease_until_ms > now_ms or _has_open_handle(session, holder.run_id):
-            raise _busy(holder, now_ms)
-        _dispossess(session, holder)
+    ending = _refuse_unless_free(session, run_id, wanted, now_ms)
+    for loser in sorted({holder.run_id: holder for holder in sorted(ending, reverse=True)}.values()):
+        _dispossess(session, loser, now_ms)
     if not _is_taken_over(session, run_id):
         session.write("DELETE FROM squall_fence WHERE run_id = ?", run_id)
     for lock in wanted:
@@ -44,56 +47,81 @@ def acquire(session: Session, run_id: str, locks: Sequence[Lock], *, until_ms: i
             "ELSE excluded.exclusive END",
             *(lock.key, run_id, int(lock.exclusive), now_ms, until_ms),
         )
+    place = lock_queue.find(session, run_id)
+    lock_queue.leave(session, run_id)
+    return now_ms - place.since_ms if place else 0
+
+
+def may_wait(session: Session, run_id: str, now_ms: int) -> bool:
+    """A run that holds something already never stands in line: two such could wait for each other."""
+    return not any(_binds(session, holder, now_ms) for holder in _held(session, run_id))
+
+
+def is_free(session: Session, run_id: str, locks: Sequence[Lock], *, now_ms: int) -> bool:
+    """Whether the run could take these locks now."""
+    try:
+        _refuse_unless_free(session, run_id, locks, now_ms)
+    except TargetBusy as busy:
+        return not busy.passes  # waiting longer does not help: let the run hear it
+    return True
 
 
 def release(session: Session, run_id: str) -> None:
-    """Give back all locks of a run.  Its open handles go on blocking their places."""
+    """Give back all locks of a run, and its place in line.  Its open handles go on blocking their places."""
     session.write("DELETE FROM squall_lock WHERE run_id = ?", run_id)
+    lock_queue.leave(session, run_id)
 
 
-def held(session: Session) -> list[Held]:
-    """All locks, in sorted order."""
-    rows = session.rows(
-        "SELECT lock_key, run_id, exclusive, since, lease_until FROM squall_lock ORDER BY lock_key, run_id"
+def fence(session: Session, run_id: str, reason: str) -> None:
+    """From now on the run may not renew."""
+    session.write(
+        "INSERT INTO squall_fence (run_id, reason) VALUES (?, ?) "
+        "ON CONFLICT (run_id) DO UPDATE SET reason = excluded.reason",
+        *(run_id, reason),
     )
-    return [Held(key, run_id, bool(exclusive), int(since), int(until)) for key, run_id, exclusive, since, until in rows]
 
 
-def strongest(locks: Iterable[Lock]) -> tuple[Lock, ...]:
-    """One lock per key, in sorted order; exclusive where any asks for it.  A trailing slash means nothing."""
-    exclusive: dict[str, bool] = {}
-    for lock in locks:
-        key = lock.key.rstrip("/")
-        exclusive[key] = exclusive.get(key, False) or lock.exclusive
-    return tuple(Lock(key=key, exclusive=exclusive[key]) for key in sorted(exclusive))
-
-
-def conflict(one: Lock, other: Lock) -> bool:
-    """Whether two runs may not hold both: same key or one above the other, and not both shared."""
-    return (one.exclusive or other.exclusive) and related(one.key, other.key)
-
-
-def related(one: str, other: str) -> bool:
-    """Whether the keys are equal or one is above the other: `a/b` and `a/b/c` are, `a/b` and `a/bc` are not."""
-    upper, lower = sorted((one.rstrip("/") + "/", other.rstrip("/") + "/"), key=len)
-    return lower.startswith(upper)
+def _refuse_unless_free(session: Session, run_id: str, wanted: Sequence[Lock], now_ms: int) -> set[Held]:
+    """Locks of the dead that the run may take away; raises TargetBusy while anything else is in the way."""
+    _refuse_open_handles(session, run_id, wanted)
+    in_the_way = _in_the_way(session, run_id, wanted)
+    for holder in sorted(in_the_way):
+        if _binds(session, holder, now_ms):
+            raise _busy(holder, now_ms)
+    if may_wait(session, run_id, now_ms):
+        for ticket in lock_queue.before(session, run_id, wanted, now_ms=now_ms):
+            raise _not_its_turn(ticket, wanted)
+    return in_the_way
 
 
 def _in_the_way(session: Session, run_id: str, wanted: Sequence[Lock]) -> set[Held]:
     return {
         holder
-        for holder in held(session)
+        for holder in _held(session)
         for lock in wanted
         if holder.run_id != run_id and conflict(lock, Lock(key=holder.key, exclusive=holder.exclusive))
     }
 
 
+def _held(session: Session, run_id: str | None = None) -> list[Held]:
+    condition, told = ("", ()) if run_id is None else ("WHERE run_id = ?", (run_id,))
+    rows = session.rows(f"SELECT lock_key, run_id, exclusive, since, lease_until FROM squall_lock {condition}", *told)
+    return [Held(key, owner, bool(exclusive), int(since), int(until)) for key, owner, exclusive, since, until in rows]
+
+
+def _binds(session: Session, holder: Held, now_ms: int) -> bool:
+    """Whether a lock still counts: its lease is not over, or its run has something left to put back."""
+    return holder.lease_until_ms > now_ms or _has_open_handle(session, holder.run_id)
+
+
 def _refuse_open_handles(session: Session, run_id: str, wanted: Sequence[Lock]) -> None:
     """A place that another run has not put back is held even when the lock is gone."""
+    marks = ", ".join("?" * len(OPEN_PHASES))
     rows = session.rows(
-        "SELECT id, run_id, place_key, phase, changed_at FROM squall_handle "
-        "WHERE phase <> ? AND run_id <> ? ORDER BY id",
-        *(Phase.REVERTED.value, run_id),
+        f"SELECT id, run_id, place_key, phase, changed_at FROM squall_handle "
+        f"WHERE phase IN ({marks}) AND run_id <> ? ORDER BY id",
+        *(phase.value for phase in sorted(OPEN_PHASES)),
+        run_id,
     )
     for handle_id, owner, place_key, phase, changed_at in rows:
         for lock in wanted:
@@ -102,6 +130,7 @@ def _refuse_open_handles(session: Session, run_id: str, wanted: Sequence[Lock]) 
                     f"{lock.key!r} is blocked by handle {handle_id!r} of run {owner!r}, "
                     f"{phase} since {_utc(int(changed_at))}",
                     remedy=f"let that run end, or put it back: `squall revert {handle_id}`",
+                    passes=phase != Phase.UNREVERTED.value,
                 )
 
 
@@ -117,18 +146,18 @@ def _busy(holder: Held, now_ms: int) -> TargetBusy:
     )
 
 
-def _dispossess(session: Session, holder: Held) -> None:
-    session.write("DELETE FROM squall_lock WHERE lock_key = ? AND run_id = ?", holder.key, holder.run_id)
-    fence(session, holder.run_id, f"its lease ran out and the lock on {holder.key!r} went to another run")
-
-
-def fence(session: Session, run_id: str, reason: str) -> None:
-    """From now on the run may not renew."""
-    session.write(
-        "INSERT INTO squall_fence (run_id, reason) VALUES (?, ?) "
-        "ON CONFLICT (run_id) DO UPDATE SET reason = excluded.reason",
-        *(run_id, reason),
+def _not_its_turn(ticket: lock_queue.Ticket, wanted: Sequence[Lock]) -> TargetBusy:
+    key = next(one.key for one in wanted if any(conflict(one, other) for other in ticket.locks))
+    return TargetBusy(
+        f"run {ticket.run_id!r} came earlier for {key!r}: it has been waiting since {_utc(ticket.since_ms)}",
+        remedy="wait for your turn; a waiter that has died is passed over once its place has run out",
     )
+
+
+def _dispossess(session: Session, holder: Held, now_ms: int) -> None:
+    """All of its locks go whose lease is over, so that it stands in line like anybody else when it comes back."""
+    session.write("DELETE FROM squall_lock WHERE run_id = ? AND lease_until <= ?", holder.run_id, now_ms)
+    fence(session, holder.run_id, f"its lease ran out and the lock on {holder.key!r} went to another run")
 
 
 def _has_open_handle(session: Session, run_id: str) -> bool:

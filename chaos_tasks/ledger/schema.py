@@ -24,9 +24,13 @@ CREATE TABLE IF NOT EXISTS squall_handle (
     epoch INTEGER NOT NULL, armed_epoch INTEGER NOT NULL, armed_seq BIGINT NOT NULL,
     lease_until BIGINT NOT NULL, changed_at BIGINT NOT NULL);
 CREATE INDEX IF NOT EXISTS squall_handle_run ON squall_handle (run_id);
+CREATE INDEX IF NOT EXISTS squall_handle_phase ON squall_handle (phase);
 CREATE TABLE IF NOT EXISTS squall_lock (
     lock_key TEXT NOT NULL, run_id TEXT NOT NULL, exclusive INTEGER NOT NULL,
     since BIGINT NOT NULL, lease_until BIGINT NOT NULL, PRIMARY KEY (lock_key, run_id));
+CREATE TABLE IF NOT EXISTS squall_queue (
+    run_id TEXT NOT NULL, lock_key TEXT NOT NULL, exclusive INTEGER NOT NULL, ticket BIGINT NOT NULL,
+    since BIGINT NOT NULL, lease_until BIGINT NOT NULL, PRIMARY KEY (run_id, lock_key));
 CREATE TABLE IF NOT EXISTS squall_fence (run_id TEXT PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS squall_claim (
     handle_id TEXT NOT NULL, n INTEGER NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (handle_id, n));

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import RLock
 
-from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, TargetBusy
+from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, Queued, TargetBusy
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
+from chaos_tasks.model.waiting import Waiting
 from chaos_tasks.ports import Clock
 
 ENDING_PHASES = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
@@ -38,6 +39,7 @@ class MemoryLedger:
     _fenced: dict[str, str] = field(default_factory=dict)
     _claims: set[tuple[str, int]] = field(default_factory=set)
     _locks: list[_Held] = field(default_factory=list)
+    _line: dict[str, Waiting] = field(default_factory=dict)
     _beats: dict[str, datetime] = field(default_factory=dict)
     _guard: RLock = field(default_factory=RLock)
 
@@ -161,20 +163,46 @@ class MemoryLedger:
             self._claims.add((handle_id, n))
             return True
 
-    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float) -> None:
-        """Take all locks or none."""
+    def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float, queue_s: float = 0.0) -> float:
+        """Take all locks or none, in the order of arrival."""
         with self._guard:
             self._require_up()
-            for lock in sorted(locks, key=lambda lock: lock.key):
-                self._refuse_conflict(run_id, lock)
+            try:
+                self._refuse_conflicts(run_id, locks)
+            except TargetBusy as busy:
+                if not queue_s or self._holds(run_id):
+                    raise
+                place = self._stand(run_id, locks, queue_s)
+                raise Queued(busy.message, since=place.since, remedy=busy.remedy) from None
             self._fenced.pop(run_id, None)
             for lock in locks:
                 self._locks.append(_Held(lock, run_id, self._lease(lease_s)))
+            place_left = self._line.pop(run_id, None)
+            return (self.now() - place_left.since).total_seconds() if place_left else 0.0
+
+    def is_turn(self, run_id: str, *, queue_s: float) -> bool:
+        """Whether a waiting run should ask for its locks now."""
+        with self._guard:
+            self._require_up()
+            if run_id not in self._line:
+                return True
+            place = self._stand(run_id, self._line[run_id].locks, queue_s)
+            try:
+                self._refuse_conflicts(run_id, place.locks)
+            except TargetBusy:
+                return False
+            return True
+
+    def waiting(self) -> list[Waiting]:
+        """Runs in line, in order."""
+        with self._guard:
+            return list(self._line.values())
 
     def release(self, run_id: str) -> None:
-        """Give back all locks of a run."""
+        """Give back all locks of a run, and its place in line."""
         with self._guard:
             self._locks = [held for held in self._locks if held.run_id != run_id]
+            self._line.pop(run_id, None)
 
     def beat(self, name: str) -> None:
         """Say that the named watcher is alive."""
@@ -183,6 +211,12 @@ class MemoryLedger:
     def close(self) -> None:
         """Nothing to give back."""
 
+    def _refuse_conflicts(self, run_id: str, locks: Sequence[Lock]) -> None:
+        for lock in sorted(locks, key=lambda lock: lock.key):
+            self._refuse_conflict(run_id, lock)
+        if not self._holds(run_id):
+            self._refuse_earlier(run_id, locks)
+
     def _refuse_conflict(self, run_id: str, lock: Lock) -> None:
         for held in self._locks:
             if held.run_id != run_id and self._binding(held) and _conflict(held.lock, lock):
@@ -190,6 +224,23 @@ class MemoryLedger:
                     f"{lock.key} is held by {held.run_id} until {held.lease_until.isoformat()}",
                     remedy="wait for that run, or sweep it with `squall sweep`",
                 )
+
+    def _refuse_earlier(self, run_id: str, locks: Sequence[Lock]) -> None:
+        for place in self._line.values():
+            if place.run_id == run_id:
+                return
+            alive = place.lease_until > self.now()
+            if alive and any(_conflict(one, other) for one in locks for other in place.locks):
+                raise TargetBusy(f"run {place.run_id} came earlier", remedy="wait for your turn")
+
+    def _holds(self, run_id: str) -> bool:
+        return any(self._binding(held) for held in self._locks if held.run_id == run_id)
+
+    def _stand(self, run_id: str, locks: Sequence[Lock], queue_s: float) -> Waiting:
+        since = self._line[run_id].since if run_id in self._line else self.now()
+        place = Waiting(run_id=run_id, since=since, lease_until=self._lease(queue_s), locks=tuple(locks))
+        self._line[run_id] = place  # a known key keeps its place in a dict
+        return place
 
     def _binding(self, held: _Held) -> bool:
         return held.lease_until > self.now() or bool(self.handles(run_id=held.run_id, phases=OPEN_PHASES))
