@@ -91,6 +91,20 @@ def _kind_problems(document: Document) -> list[Problem]:
                 here: Location = (section, index)
                 problems += _params_problems(noun, kind, params, (*here, noun), (*here, "params"), document)
                 problems += _unit_problems(kind, entry, here, document) if noun == "probe" else []
+    return problems + _watch_problems(document)
+
+
+def _watch_problems(document: Document) -> list[Problem]:
+    """The same for stop conditions."""
+    guards = document.content.get("guards")
+    entries = guards.get("watch") if isinstance(guards, dict) else None
+    problems: list[Problem] = []
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        kind = entry.get("probe") if isinstance(entry, dict) else None
+        params = entry.get("params", {}) if isinstance(entry, dict) else None
+        if isinstance(kind, str) and isinstance(params, dict):
+            here: Location = ("guards", "watch", index)
+            problems += _params_problems("live probe", kind, params, (*here, "probe"), (*here, "params"), document)
     return problems
 
 
@@ -98,7 +112,7 @@ def _params_problems(
     noun: str, kind: str, params: Mapping[str, object], kind_at: Location, params_at: Location, document: Document
 ) -> list[Problem]:
     try:
-        plugin = registry.fault(kind) if noun == "fault" else _any_probe(kind)
+        plugin = _plugin(noun, kind)
     except SquallError as error:
         field = ".".join(str(part) for part in kind_at)
         return [Problem(document.line(kind_at), field, error.message, error.remedy)]
@@ -107,6 +121,14 @@ def _params_problems(
     except ValidationError as error:
         return problems_of(error, document, plugin.params_type, params_at)
     return []
+
+
+def _plugin(
+    noun: str, kind: str
+) -> registry.AnyFault | registry.AnyProbe | registry.AnyPairProbe | registry.AnyLiveProbe:
+    if noun == "live probe":
+        return registry.live_probe(kind)
+    return registry.fault(kind) if noun == "fault" else _any_probe(kind)
 
 
 def _unit_problems(kind: str, entry: Mapping[str, object], here: Location, document: Document) -> list[Problem]:

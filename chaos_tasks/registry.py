@@ -16,10 +16,12 @@ from pydantic import JsonValue, ValidationError
 from chaos_tasks.errors import DuplicateKind, GuardTripped, UnknownKind
 from chaos_tasks.faults.base import Fault, FaultParams
 from chaos_tasks.probes.base import PairProbe, Probe, ProbeParams
+from chaos_tasks.probes.live import LiveProbe
 
 AnyFault = Fault[Any]
 AnyProbe = Probe[Any]
 AnyPairProbe = PairProbe[Any]
+AnyLiveProbe = LiveProbe[Any]
 
 OURS = "squall"
 
@@ -69,14 +71,23 @@ PAIR_PROBES: Mapping[str, str] = {
 }
 """Checks of unit `row` or `block`: they compare the control and the treatment trial of one seed."""
 
+LIVE_PROBES: Mapping[str, str] = {
+    "live.alarms": "chaos_tasks.probes.live_files:LiveAlarms",
+    "live.http": "chaos_tasks.probes.live_http:LiveHttp",
+    "live.series": "chaos_tasks.probes.live_files:LiveSeries",
+    "live.stalled_s": "chaos_tasks.probes.live_files:LiveStalled",
+}
+"""Stop conditions: they are read while a fault is in."""
+
 _GROUPS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # entry-point group -> noun, and our own table
     "squall.faults": ("fault", FAULTS),
     "squall.probes": ("probe", PROBES),
     "squall.pair_probes": ("pair probe", PAIR_PROBES),
+    "squall.live_probes": ("live probe", LIVE_PROBES),
 }
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _table(group: str) -> Mapping[str, tuple[str, str]]:
     """kind -> (module:Class, distribution that registers it)."""
     table = {kind: (path, OURS) for kind, path in _GROUPS[group][1].items()}
@@ -110,6 +121,11 @@ def pair_probe_kinds() -> list[str]:
     return sorted(_table("squall.pair_probes"))
 
 
+def live_probe_kinds() -> list[str]:
+    """All registered kinds of probe that stop conditions may name, sorted."""
+    return sorted(_table("squall.live_probes"))
+
+
 def fault(kind: str) -> AnyFault:
     """The fault of that kind; raises UnknownKind listing the near ones."""
     return cast(AnyFault, _load("squall.faults", kind))
@@ -123,6 +139,11 @@ def probe(kind: str) -> AnyProbe:
 def pair_probe(kind: str) -> AnyPairProbe:
     """The probe of that kind that compares a pair of trials; raises UnknownKind listing the near ones."""
     return cast(AnyPairProbe, _load("squall.pair_probes", kind))
+
+
+def live_probe(kind: str) -> AnyLiveProbe:
+    """The live probe of that kind; raises UnknownKind listing the near ones."""
+    return cast(AnyLiveProbe, _load("squall.live_probes", kind))
 
 
 @lru_cache(maxsize=256)
@@ -156,6 +177,11 @@ def probe_params(kind: str, params: Mapping[str, JsonValue]) -> ProbeParams:
 def pair_probe_params(kind: str, params: Mapping[str, JsonValue]) -> ProbeParams:
     """The typed parameters; raises pydantic's ValidationError for wrong ones."""
     return pair_probe(kind).params_type.model_validate(dict(params))
+
+
+def live_probe_params(kind: str, params: Mapping[str, JsonValue]) -> ProbeParams:
+    """The typed parameters; raises pydantic's ValidationError for wrong ones."""
+    return live_probe(kind).params_type.model_validate(dict(params))
 
 
 def with_intensity(kind: str, params: Mapping[str, JsonValue], intensity: float) -> Mapping[str, JsonValue]:

@@ -22,6 +22,8 @@ def experiment_schema() -> dict[str, Any]:
     probes = {kind: registry.probe(kind) for kind in registry.probe_kinds()}
     pair_probes = {kind: registry.pair_probe(kind) for kind in registry.pair_probe_kinds()}
     _specialise(schema["$defs"]["Check"], "probe", {**probes, **pair_probes}, schema)
+    live_probes = {kind: registry.live_probe(kind) for kind in registry.live_probe_kinds()}
+    _specialise(schema["$defs"]["StopCondition"], "probe", live_probes, schema)
     return {"$schema": DRAFT, **schema, "title": "Squall experiment"}
 
 

@@ -163,11 +163,44 @@ class Step(Value):
         return not isinstance(self.trigger, BeforeTrigger)
 
 
+class StopCondition(Value):
+    """Something read again and again while a fault is in; out of tolerance, or unreadable, it ends the experiment."""
+
+    name: Slug
+    probe: str = Field(description="Kind of a registered live probe; `squall probes` lists them.")
+    params: Mapping[str, JsonValue] = Field(default_factory=dict)
+    tolerance: Annotated[Range | Exactly, Field(discriminator="type")]
+    every: Duration = Field(timedelta(seconds=5), description="Time from one reading to the next.")
+    grace: Duration = Field(timedelta(0), description="Readings so soon after the start of a trial do not count.")
+    strikes: int = Field(1, ge=1, le=100, description="So many bad readings end it ...")
+    of: int = Field(1, ge=1, le=100, description="... among the last so many of a trial.")
+
+    @model_validator(mode="after")
+    def _can_trip(self) -> Self:
+        if self.strikes > self.of:
+            cause = f"stop condition {self.name} asks for {self.strikes} bad readings of the last {self.of}"
+            raise _wrong("guards.watch", cause, "let `strikes` be at most `of`")
+        if self.every < SHORTEST_CADENCE:
+            raise _wrong("guards.watch", f"stop condition {self.name} reads too often", "let `every` be 200ms or more")
+        return self
+
+
+SHORTEST_CADENCE = timedelta(milliseconds=200)
+
+
 class Guards(Value):
     """What may never be exceeded."""
 
     blast_radius: float = Field(1.0, gt=0, le=1, description="Largest share of rows, records or keys a step may touch.")
-    stop_when: tuple[str, ...] = Field((), description="Checks that end the experiment at once when they fail.")
+    stop_when: tuple[str, ...] = Field(
+        (),
+        description="Checks with a range or an exact value that end the experiment after the first treatment trial "
+        "that fails them, or on which they cannot be measured.",
+    )
+    watch: tuple[StopCondition, ...] = Field((), description="What is read while a fault is in, and ends it at once.")
+    longest: Duration | None = Field(
+        None, description="Longest time under fault, by which the run is ended; by default what its trials may take."
+    )
     lease: Duration = Field(timedelta(minutes=2), description="A fault whose lease is not renewed is swept.")
     revert_within: Duration = timedelta(minutes=2)
     rto: Duration = Field(timedelta(minutes=2), description="Time allowed to be healthy again after the revert.")
@@ -283,11 +316,27 @@ class Experiment(Value):
         if missing:
             cause = f"guards.stop_when names {', '.join(missing)}, which is no check"
             raise _wrong("guards.stop_when", cause, f"the checks are {', '.join(sorted(known))}")
+        _check_stops(self)
         if any(check.when is When.AFTER for check in self.steady_state) and not self.analysis.recovery_trials:
             cause = "a check with `when: after` looks at recovery trials, and there are none"
             raise _wrong("analysis.recovery_trials", cause, "set analysis.recovery_trials to 1 or more")
         _check_long_trainings(self)
         return self
+
+
+def _check_stops(experiment: Experiment) -> None:
+    """A stop check that no single treatment trial can fail would guard nothing."""
+    checks = {check.name: check for check in experiment.steady_state}
+    for name in experiment.guards.stop_when:
+        if isinstance(checks[name].tolerance, NonInferiority):
+            cause = f"guards.stop_when names {name}, whose margin needs several trials to be judged"
+            raise _wrong("guards.stop_when", cause, "name a check with a range or an exact value")
+        if checks[name].when is When.AFTER:
+            cause = f"guards.stop_when names {name}, which is asked once the fault is out"
+            raise _wrong("guards.stop_when", cause, "name a check of `when: always` or `under_fault`")
+    names = [one.name for one in experiment.guards.watch]
+    if len(set(names)) < len(names):
+        raise _wrong("guards.watch", "`watch` names a condition twice", "give each a name of its own")
 
 
 def _check_long_trainings(experiment: Experiment) -> None:
