@@ -21,7 +21,9 @@ from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.notifying.channels import channels_of
 from chaos_tasks.notifying.telling import LedgerNotifier
-from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher, TrialRunner
+from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, Publisher, TrialRunner
+from chaos_tasks.safety import guards
+from chaos_tasks.safety.lever import Lever
 from chaos_tasks.searching.searches import Searches
 from chaos_tasks.settings import Settings, find_settings
 from chaos_tasks.sweeping import Sweeper
@@ -43,6 +45,7 @@ class Squall(AbstractContextManager["Squall"]):
     clock: Clock
     clients: Clients
     notifier: Notifier
+    lever: Lever
     open_runner: Callable[[Plan], TrialRunner]
 
     def __exit__(
@@ -51,8 +54,17 @@ class Squall(AbstractContextManager["Squall"]):
         self.ledger.close()
 
 
-def build(recorder: Recorder | None = None, *, settings: Settings | None = None, lock_wait_s: float = 0.0) -> Squall:
-    """Build everything from the settings found by the environment; raises SetupError naming what is missing."""
+def build(
+    recorder: Recorder | None = None,
+    *,
+    settings: Settings | None = None,
+    lock_wait_s: float = 0.0,
+    lever_handles: tuple[LeverHandle, ...] = (),
+) -> Squall:
+    """Build everything from the settings found by the environment; raises SetupError naming what is missing.
+
+    ``lever_handles``: where else the safety lever can be pulled.
+    """
     from chaos_tasks.tracking.publisher import MlflowPublisher
     from chaos_tasks.workloads.runner import SupervisedRunner
 
@@ -69,7 +81,23 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
     def open_runner(plan: Plan) -> TrialRunner:
         return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")
 
-    loop = TrialLoop(ledger, clock, who, workspaces, clients, open_runner)
+    lever = Lever(found.home, ledger, clock, who, lever_handles)
+
+    def allowed(plan: Plan, own: LedgerReader) -> None:
+        rules = guards.rules_for(found, plan.experiment.target, on_airflow=bool(who.dag_id))
+        guards.check_running(plan, rules, own)
+
+    loop = TrialLoop(
+        ledger,
+        clock,
+        who,
+        workspaces,
+        clients,
+        open_runner,
+        lever=lever,
+        allowed=allowed,
+        open_ledger=lambda: open_ledger(found.ledger_url),
+    )
     artifacts = (
         found.home.absolute() / "lab" / "mlflow" / "artifacts"
     ).as_uri()  # used where MLflow is a database only
@@ -77,7 +105,7 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
     channels = channels_of(found.notify, found.home, found.variables, clock)
     notifier = LedgerNotifier(ledger, clock, who, channels, found.notify.repeat_after)
     parts = EngineParts(
-        found, ledger, clock, clients, workspaces, publisher, who, loop, notifier, lock_wait_s=lock_wait_s
+        found, ledger, clock, clients, workspaces, publisher, who, loop, notifier, lock_wait_s=lock_wait_s, lever=lever
     )
     engine = Engine(parts)
     campaigns = Campaigns(found, ledger, clock, who)
@@ -93,6 +121,7 @@ def build(recorder: Recorder | None = None, *, settings: Settings | None = None,
         clock=clock,
         clients=clients,
         notifier=notifier,
+        lever=lever,
         open_runner=open_runner,
     )
 

@@ -33,16 +33,17 @@ from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase, Re
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
-from chaos_tasks.model.record import Judged, RecordKind, Recovery, Registered, Subject
+from chaos_tasks.model.record import Judged, Note, RecordKind, Recovery, Registered, Subject
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Verdict
-from chaos_tasks.notifying.notices import of_verdict, unreverted
+from chaos_tasks.notifying.notices import of_verdict, stopped, unreverted
 from chaos_tasks.planning import Source, at_pin, check_pin, controls_ahead, fault_seed, make_plan
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
 from chaos_tasks.runs import Run, RunWriter, evidence_of, judged_runs
-from chaos_tasks.safety import guards
+from chaos_tasks.safety import guards, limits
 from chaos_tasks.safety.guards import Rules
+from chaos_tasks.safety.lever import Lever
 from chaos_tasks.settings import Settings
 from chaos_tasks.workspaces import Workspaces
 
@@ -76,6 +77,7 @@ class EngineParts:
     loop: TrialLoop
     notifier: Notifier | None = None
     lock_wait_s: float = 0.0
+    lever: Lever | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Engine:
         settings = self.parts.settings
         entry = settings.entry(request.experiment.target)
         target = read_target(settings, request.experiment.target)
+        guards.check_override(request.overrides.outside_window, request.requested_by)
         guards.check_request(request.experiment, target, self._rules(request.experiment.target))
         version = self.parts.workspaces.resolve(at_pin(target, request.pin))
         source = Source(version.commit, version.data_digest)
@@ -121,8 +124,11 @@ class Engine:
             home=settings.home,
             now=self.parts.clock.now(),
         )
+        slots = limits.slots(settings.limits, environments_of(settings), target.name)
+        locks = tuple(sorted((*plan.locks, *slots), key=lambda lock: lock.key))
+        plan = self._with_the_past(plan.model_copy(update={"locks": locks}), pinned=request.pin is not None)
         guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
-        return self._with_the_past(plan, pinned=request.pin is not None)
+        return plan
 
     def _with_the_past(self, plan: Plan, *, pinned: bool) -> Plan:
         """What the log says that bears on a run: undecided runs of nights before, and how far its rungs are trusted."""
@@ -225,17 +231,41 @@ class Engine:
     def inject(self, run_id: str) -> tuple[Receipt, ...]:
         """Put in every fault that is to be in before the workload.  Raises InjectError, GuardTripped or Fenced."""
         plan = self._live(run_id)
-        guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
+        guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger, injecting=True)
+        limits.count(plan, self.parts.settings.limits, self.parts.ledger, self.parts.clock, self.parts.recorder)
         receipts = []
         for step in _before_steps(plan):
+            self._lever.check()  # between two steps too
             state = self._state(plan, step)
             receipts.append(acts.inject(self._act_parts(plan, step), state, by="inject task"))
         return tuple(receipts)
 
     def exercise(self, run_id: str, *, task_place: TaskPlace | None = None, stop: Callable[[], bool] = never) -> int:
-        """Treatment trials, each void unless the faults were in all the time; returns how many there are."""
+        """Treatment trials, each void unless the faults were in all the time; returns how many there are.
+
+        Where a guard or a stop condition ends them, the faults are out before this returns, or raises GuardTripped.
+        """
         plan = self._live(run_id)
-        return self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
+        try:
+            ended = self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
+        except GuardTripped as error:
+            self._stopped(plan, error)
+            self._out_at_once(plan)
+            raise
+        if Run(self.parts.ledger, run_id).stored(RecordKind.STOP_TRIGGERED):
+            self._out_at_once(plan)
+        return ended
+
+    def _out_at_once(self, plan: Plan) -> None:
+        """Not only when the scheduler comes to it; what fails here is on record, and the revert step tries again."""
+        with suppress(SquallError):
+            self.revert(plan.run_id)
+        self._tell(lambda: self._stops(plan))
+
+    def _stops(self, plan: Plan) -> list[Notice]:
+        notes = [one for one in Run(self.parts.ledger, plan.run_id).payloads(RecordKind.STOP_TRIGGERED)]
+        texts = [note.text for note in notes if isinstance(note, Note)]
+        return [stopped(plan, texts[0], at=self.parts.clock.now())] if texts else []
 
     # --- after ------------------------------------------------------------------------------------------------
 
@@ -388,7 +418,10 @@ class Engine:
     def _record_stop(self, plan: Plan, error: BaseException) -> None:
         person, text = isinstance(error, KeyboardInterrupt), _said(error)
         facts = {"by": "person" if person else "engine", "error": type(error).__name__}
-        key = str(len(Run(self.parts.ledger, plan.run_id).stored(RecordKind.STOP_TRIGGERED)))
+        known = Run(self.parts.ledger, plan.run_id).payloads(RecordKind.STOP_TRIGGERED)
+        if any(isinstance(note, Note) and note.text == text for note in known):
+            return  # whoever saw it first has said so
+        key = str(len(known))
         self._writer(plan).note(RecordKind.STOP_TRIGGERED, text, key=key, facts=dict(facts))
 
     # --- shared -----------------------------------------------------------------------------------------------
@@ -428,18 +461,13 @@ class Engine:
         self.parts.ledger.release(plan.run_id)
 
     def _rules(self, target: str) -> Rules:
-        settings = self.parts.settings
-        entry = settings.entry(target)
-        return Rules(
-            home=settings.home,
-            environments=settings.environments,
-            target_environment=entry.environment,
-            disposable=entry.disposable,
-            families=entry.families,
-            require_sweeper=settings.require_sweeper,
-            sweeper_max_age_s=settings.sweeper_max_age_s,
-            on_airflow=bool(self.parts.recorder.dag_id),
-        )
+        on_airflow = bool(self.parts.recorder.dag_id)
+        return guards.rules_for(self.parts.settings, target, on_airflow=on_airflow, lever=self._lever)
+
+    @property
+    def _lever(self) -> Lever:
+        parts = self.parts
+        return parts.lever or Lever(parts.settings.home, parts.ledger, parts.clock, parts.recorder)
 
     def _act_parts(self, plan: Plan, step: Step) -> ActParts:
         return ActParts(
@@ -466,6 +494,11 @@ def _said(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "stopped by a person"
     return error.message if isinstance(error, SquallError) else f"an error of Squall's own: {type(error).__name__}"
+
+
+def environments_of(settings: Settings) -> dict[str, str]:
+    """Environment by target, as the inventory has them."""
+    return {name: entry.environment for name, entry in settings.targets.items()}
 
 
 def handle_id(plan: Plan, step: Step) -> str:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from chaos_tasks.controls import ControlBank, differing
 from chaos_tasks.errors import Fenced, GuardTripped
 from chaos_tasks.forking import NoFork, fork_of, is_no_fork
+from chaos_tasks.guarding import Guarding
 from chaos_tasks.judging.facts import RunFacts, facts_of
 from chaos_tasks.judging.judge import answered, is_decided
 from chaos_tasks.judging.ladder import WHOLE
@@ -19,14 +20,16 @@ from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import RecordKind, TrialEnd, TrialStart
-from chaos_tasks.model.spec import FiringSpec
+from chaos_tasks.model.spec import FiringSpec, TrialSpec
 from chaos_tasks.model.trial import Arm, Observation, Trial, TrialStatus
+from chaos_tasks.model.verdict import Reason
 from chaos_tasks.observing import compare_all, observe_all, out_of_tolerance
 from chaos_tasks.planning import fault_seed
-from chaos_tasks.ports import Clients, Clock, Ledger, TrialRunner
+from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, TrialRunner
 from chaos_tasks.renewing import renew_faults, still_in
 from chaos_tasks.runs import Run, RunWriter, evidence_of
 from chaos_tasks.safety import lever
+from chaos_tasks.safety.lever import Lever
 from chaos_tasks.trialing import Prepared, blocked_trial, trial_id, trial_spec, void_trial
 from chaos_tasks.workspaces import Workspaces
 
@@ -41,6 +44,7 @@ class Exercise:
     rung: str = WHOLE
     task_place: TaskPlace | None = None
     stop: Callable[[], bool] = field(default=lambda: False)
+    guarding: Guarding | None = None
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,61 @@ class TrialLoop:
     workspaces: Workspaces
     clients: Clients
     open_runner: Callable[[Plan], TrialRunner]
+    lever: Lever | None = None
+    allowed: Callable[[Plan, LedgerReader], None] | None = None
+    open_ledger: Callable[[], Ledger] | None = None
 
     def run(self, exercise: Exercise) -> int:
-        """Run what is not finished yet; returns how many trials of the arm have ended."""
+        """Run what is not finished yet; returns how many trials of the arm have ended.
+
+        A stop condition ends it early; a guard does so with GuardTripped.
+        """
         plan, arm = exercise.plan, exercise.arm
-        for rung in self._rungs(exercise):
-            last = self._on_rung(replace(exercise, rung=rung))
-            if last or (arm is Arm.TREATMENT and self._answered(plan)):
-                break
+        with self._guarding(exercise) as guarding:
+            told = replace(exercise, guarding=guarding)
+            for rung in () if self._was_stopped(exercise) else self._rungs(told):
+                last = self._on_rung(replace(told, rung=rung))
+                if last or (arm is Arm.TREATMENT and self._answered(plan)):
+                    break
+            self._heed(told)
         return len({(end.trial.seed, end.trial.rung) for end in Run(self.ledger, plan.run_id).ended_trials(arm)})
+
+    def _guarding(self, exercise: Exercise) -> Guarding:
+        """The lever is watched in every arm, what is allowed and the stop conditions while a fault is in."""
+        under_fault, guards = exercise.arm is Arm.TREATMENT, exercise.plan.experiment.guards
+        return Guarding(
+            exercise.plan,
+            self.clock,
+            lever=self.lever,
+            allowed=self.allowed if under_fault else None,
+            open_ledger=self.open_ledger,
+            conditions=guards.watch if under_fault else (),
+        )
+
+    def _was_stopped(self, exercise: Exercise) -> bool:
+        """A retry does not go on where a stop condition or a guard has ended the trials."""
+        if exercise.arm is not Arm.TREATMENT:
+            return False
+        return bool(self._facts(exercise.plan).stops)
+
+    def _heed(self, exercise: Exercise) -> bool:
+        """True once a stop condition tripped, on record; raises GuardTripped where it was a guard."""
+        tripped = exercise.guarding.tripped if exercise.guarding is not None else None
+        if tripped is None:
+            return False
+        if tripped.stopped is not None:
+            stopped = tripped.stopped
+            facts: dict[str, JsonValue] = {
+                "by": "stop condition",
+                "reason": Reason.STOP_CONDITION.value,
+                "condition": stopped.condition,
+                "readings": [one.model_dump(mode="json") for one in stopped.readings],
+            }
+            self._writer(exercise.plan).note(
+                RecordKind.STOP_TRIGGERED, stopped.text, key=f"watch/{stopped.condition}", facts=facts
+            )
+            return True
+        raise GuardTripped(tripped.text, remedy=tripped.remedy)
 
     def _rungs(self, exercise: Exercise) -> tuple[str, ...]:
         """A refused data version is refused at every rung, so that it is looked at once, for the whole workload."""
@@ -99,9 +149,11 @@ class TrialLoop:
         runner = self.open_runner(exercise.plan)
         try:
             for seed in waiting:
+                if self._heed(exercise):
+                    return True
                 self._check_go_on(exercise)
                 self._control_first(exercise, runner, seed)
-                if self._one(exercise, runner, seed, prepared):
+                if self._heed(exercise) or self._one(exercise, runner, seed, prepared) or self._heed(exercise):
                     return True
                 if self._decided(exercise):
                     break
@@ -146,7 +198,7 @@ class TrialLoop:
             return
         clean = self.workspaces.prepare(plan, Arm.CONTROL, self.clock)
         if clean.usable:
-            self._one(Exercise(plan, Arm.CONTROL, (seed,), rung), runner, seed, clean)
+            self._one(replace(exercise, arm=Arm.CONTROL, seeds=(seed,)), runner, seed, clean)
 
     def _control(self, plan: Plan, seed: int, rung: str) -> Trial | None:
         controls = [end.trial for end in Run(self.ledger, plan.run_id).ended_trials(Arm.CONTROL)]
@@ -173,15 +225,28 @@ class TrialLoop:
         starts = [one for one in Run(self.ledger, plan.run_id).payloads(RecordKind.TRIAL_STARTED) if one == start]
         self._writer(plan).write(RecordKind.TRIAL_STARTED, start, key=f"{_key(arm, seed, rung)}/{len(starts)}")
         told, firings = (plan, arm, seed, prepared, self.workspaces, self.recorder), self._firings(exercise, seed)
-        trial = runner.run(trial_spec(*told, firings, rung=rung, fork=fork))
+        trial = self._guarded(exercise, runner, trial_spec(*told, firings, rung=rung, fork=fork))
         if arm is Arm.TREATMENT and self._faults_in(plan, missing_is_void=True) != epochs:
             trial = trial.model_copy(update={"status": TrialStatus.VOID, "error": "a fault was not in all the time"})
         observations = self._end(plan, trial)
         if arm is Arm.CONTROL:
             self._bank_it(plan, trial, observations)
         if trial.status is TrialStatus.VOID:
-            lever.check(self.workspaces.home)  # whoever pulled it ended the trial: the run is aborted, not inconclusive
+            self._check_lever()  # whoever pulled it ended the trial: the run is aborted, not inconclusive
         return arm is Arm.TREATMENT and (self._stop_tripped(plan, observations) or is_no_fork(trial))
+
+    def _guarded(self, exercise: Exercise, runner: TrialRunner, spec: TrialSpec) -> Trial:
+        guarding = exercise.guarding
+        if guarding is None:
+            return runner.run(spec)
+        guarding.begins(spec if exercise.arm is Arm.TREATMENT else None, runner.close)
+        try:
+            return runner.run(spec)
+        finally:
+            guarding.ends()
+
+    def _check_lever(self) -> None:
+        self.lever.check() if self.lever is not None else lever.check(self.workspaces.home)
 
     def _end(self, plan: Plan, trial: Trial) -> tuple[Observation, ...]:
         observations = observe_all(plan, trial)
@@ -250,7 +315,7 @@ class TrialLoop:
 
     def _check_go_on(self, exercise: Exercise) -> None:
         """Between trials: somebody may have stopped the run, or pulled the lever."""
-        lever.check(self.workspaces.home)
+        self._check_lever()
         if exercise.stop():
             raise GuardTripped(f"run {exercise.plan.run_id} was stopped", remedy="trigger a new run")
         lease_s = exercise.plan.experiment.guards.lease.total_seconds()
@@ -262,8 +327,10 @@ class TrialLoop:
         checks = {check.name: check for check in plan.experiment.steady_state}
         for observation in observations:
             check = checks[observation.check]
-            if check.name in plan.experiment.guards.stop_when and out_of_tolerance(check, observation):
-                text = f"{check.name} is {observation.value} in {observation.trial_id}"
+            unmeasured = observation.value is None  # a guard that cannot be evaluated counts as tripped
+            if check.name in plan.experiment.guards.stop_when and (unmeasured or out_of_tolerance(check, observation)):
+                said = f"could not be measured ({observation.error})" if unmeasured else f"is {observation.value}"
+                text = f"{check.name} {said} in {observation.trial_id}"
                 self._writer(plan).note(RecordKind.STOP_TRIGGERED, text, key=check.name, facts={"by": "stop condition"})
                 return True
         return False

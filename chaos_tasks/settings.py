@@ -9,12 +9,15 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
+from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.duration import Duration
+from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.strict_yaml import Document, Location
 from chaos_tasks.validation import problems_of
 
@@ -82,6 +85,8 @@ class Settings(Value):
     require_sweeper: bool = True
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
     notify: Notify = Notify()
+    calendar: ChangeCalendar = Field(ChangeCalendar(), description="When faults may be in.")
+    limits: BlastLimits = Field(BlastLimits(), description="How much may be hurt.")
     variables: Mapping[str, str] = Field(default_factory=dict)
 
     def target_path(self, name: str) -> Path:
@@ -123,6 +128,20 @@ class _File(Value):
     lab: Mapping[str, Mapping[str, int | str | bool]] = Field(default_factory=dict)
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
     notify: Notify = Notify()
+    calendar: ChangeCalendar = ChangeCalendar()
+    limits: BlastLimits = BlastLimits()
+
+    @model_validator(mode="after")
+    def _names_what_there_is(self) -> Self:
+        """A misspelt name would leave a target without its limits."""
+        environments = {*self.squall.environments, *(entry.environment for entry in self.targets.values())}
+        scopes = [*self.calendar.windows, *self.calendar.freezes]
+        of_environments = {name for one in scopes for name in one.environments} | set(self.limits.environments)
+        of_targets = {name for one in scopes for name in one.targets} | set(self.limits.targets)
+        unknown = sorted((of_environments - environments) | (of_targets - set(self.targets)))
+        if unknown:
+            raise ValueError(f"[calendar] or [limits] names {', '.join(unknown)}, which the inventory does not have")
+        return self
 
 
 def find_settings(environment: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
@@ -169,6 +188,8 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         require_sweeper=file.squall.require_sweeper,
         targets=file.targets,
         notify=file.notify,
+        calendar=file.calendar,
+        limits=file.limits,
         variables={"SQUALL_ROOT": str(root), "SQUALL_HOME": str(home), **ends.variables, **env},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.handle import OPEN_PHASES
 from chaos_tasks.settings import find_settings
 from chaos_tasks.sweeping import Swept
@@ -115,21 +117,50 @@ def _line(one: Swept) -> None:
 @click.command("halt")
 @click.argument("reason")
 def halt_command(reason: str) -> int:
-    """Pull the safety lever: running experiments stop, new ones are refused, everything open is reverted."""
+    """Pull the safety lever: running experiments stop, new ones are refused, everything open is reverted.
+
+    It reaches every host that shares the ledger; without the ledger, this one.
+    """
     from chaos_tasks.composition import build
     from chaos_tasks.safety import lever
 
     settings = find_settings()
+    path = lever.pull(settings.home, reason, SystemClock().now())  # before anything that may fail
+    click.echo(f"lever pulled: {path}")
     with build(settings=settings) as squall:
-        path = lever.pull(settings.home, reason, squall.clock.now())
-        click.echo(f"lever pulled: {path}")
+        squall.lever.pull(reason, by=_me())
         return _tell(squall.sweeper.everything(by="person"), nothing="nothing was open")
 
 
 @click.command("resume")
-def resume_command() -> int:
-    """Release the safety lever."""
+@click.option("--all-handles", is_flag=True, help="Also what another handle, such as an Airflow Variable, has pulled.")
+def resume_command(all_handles: bool) -> int:
+    """Release the safety lever: the file on this host, and what `squall halt` wrote into the ledger."""
+    from chaos_tasks.composition import build
     from chaos_tasks.safety import lever
 
-    click.echo("lever released" if lever.release(find_settings().home) else "the lever was not pulled")
-    return ExitCode.HELD
+    settings = find_settings()
+    was_here = lever.pulled(settings.home) is not None
+    with build(settings=settings) as squall:
+        before = lever.in_ledger(squall.ledger)
+        still = squall.lever.release(by=_me(), everywhere=all_handles)
+    for one in still:
+        click.secho(f"still pulled: {one.handle}: {one}\n  -> {_release_of(one.handle)}", fg="yellow", err=True)
+    if not still:
+        click.echo("lever released" if was_here or before else "the lever was not pulled")
+    return ExitCode.ABORTED if still else ExitCode.HELD
+
+
+def _release_of(handle: str) -> str:
+    return f"remove the {handle} (the next task sees it), or `squall resume --all-handles` if it is gone already"
+
+
+def _me() -> str:
+    """Who is at the keyboard, as far as the machine knows."""
+    from contextlib import suppress
+    from getpass import getuser
+
+    name = "somebody"
+    with suppress(OSError, KeyError):
+        name = getuser()
+    return f"{name}@{socket.gethostname()}"

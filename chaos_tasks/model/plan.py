@@ -20,6 +20,11 @@ class Overrides(Value):
     seeds: int | None = Field(None, ge=1, le=200)
     hold_s: float | None = Field(None, ge=0, description="Replaces the hold of every step fired during the workload.")
     base_seed: int | None = None
+    outside_window: str = Field(
+        "",
+        max_length=300,
+        description="A person's reason to run outside of the change windows, or within a freeze that is not strict.",
+    )
 
 
 class Pin(Value):

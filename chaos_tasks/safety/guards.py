@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped, LedgerError
+from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.experiment import Draw, Experiment, Step
 from chaos_tasks.model.handle import Phase, Reversibility
+from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.target import CommandWorkload, Target
 from chaos_tasks.ports import LedgerReader
-from chaos_tasks.safety import lever
+from chaos_tasks.safety import calendar, lever, limits
+from chaos_tasks.safety.lasting import longest, within
+from chaos_tasks.safety.lever import Lever
+from chaos_tasks.settings import Settings
 
 SWEEPER = "sweeper"
 COMPARES_DURATIONS = frozenset({"workload.duration_s"})
@@ -33,6 +39,27 @@ class Rules:
     sweeper_max_age_s: float
     on_airflow: bool
     min_free_bytes: int = MIN_FREE_BYTES
+    lever: Lever | None = None
+    calendar: ChangeCalendar = field(default_factory=ChangeCalendar)
+    limits: BlastLimits = field(default_factory=BlastLimits)
+
+
+def rules_for(settings: Settings, target: str, *, on_airflow: bool, lever: Lever | None = None) -> Rules:
+    """What squall.toml says about a target; raises SetupError for one that is not in the inventory."""
+    entry = settings.entry(target)
+    return Rules(
+        home=settings.home,
+        environments=settings.environments,
+        target_environment=entry.environment,
+        disposable=entry.disposable,
+        families=entry.families,
+        require_sweeper=settings.require_sweeper,
+        sweeper_max_age_s=settings.sweeper_max_age_s,
+        on_airflow=on_airflow,
+        lever=lever,
+        calendar=settings.calendar,
+        limits=settings.limits,
+    )
 
 
 def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
@@ -47,14 +74,43 @@ def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
     _ladder(experiment, target)
 
 
-def check_world(plan: Plan, rules: Rules, ledger: LedgerReader) -> None:
-    """What depends on the moment: the lever, the sweeper, space, other runs; raises GuardTripped."""
-    lever.check(rules.home)
+def check_world(plan: Plan, rules: Rules, ledger: LedgerReader, *, injecting: bool = False) -> None:
+    """What depends on the moment: the lever, the calendar, the sweeper, space, other runs; raises GuardTripped."""
+    rules.lever.check() if rules.lever is not None else lever.check(rules.home)
+    if rules.calendar.windows or rules.calendar.freezes:
+        calendar.check(rules.calendar, _asked(plan, ledger, longest(plan, injected=injecting)))
+    limits.check(plan, rules.limits, ledger)
     if rules.require_sweeper:
         _sweeper_alive(rules, ledger)
     _space(rules)
     _blast_radius(plan)
     _nothing_unreverted(plan, ledger)
+
+
+def check_override(outside_window: str, requested_by: str) -> None:
+    """Only a person may run outside of the change windows; raises GuardTripped."""
+    if outside_window and requested_by != "person" and not requested_by.startswith("user:"):
+        raise GuardTripped(
+            f"a run of {requested_by} asks to be let through the change calendar",
+            remedy="let a person trigger it, with a reason; schedules and campaigns wait for their window",
+        )
+
+
+def check_running(plan: Plan, rules: Rules, ledger: LedgerReader) -> None:
+    """What must stay true while something is in; raises GuardTripped, and LedgerError where it cannot be told."""
+    if rules.calendar.windows or rules.calendar.freezes:
+        calendar.still_open(rules.calendar, _asked(plan, ledger, timedelta(0)))
+    limits.check_running(plan, rules.limits, ledger)
+    within(plan, ledger)
+
+
+def _asked(plan: Plan, ledger: LedgerReader, needs: timedelta) -> calendar.Asked:
+    """On the ledger's clock, like leases: a host whose clock is wrong is refused like any other."""
+    try:
+        now = ledger.now()
+    except LedgerError as error:
+        raise GuardTripped(f"the ledger's clock cannot be read: {error.message}", remedy=error.remedy) from error
+    return calendar.Asked(plan.environment, plan.target.name, now, needs, plan.overrides.outside_window)
 
 
 def _environment(target: Target, rules: Rules) -> None:
@@ -132,11 +188,11 @@ def check_fork(experiment: Experiment, target: Target) -> None:
             f"analysis.fork: the workload of target {target.name} is not told where its checkpoints are",
             remedy="use {checkpoints} in `workload.run`, or leave out `analysis.fork`",
         )
-    for field, told in (("checkpoints", target.reads.checkpoints), ("progress", target.reads.progress)):
+    for name, told in (("checkpoints", target.reads.checkpoints), ("progress", target.reads.progress)):
         if not told:
             raise GuardTripped(
-                f"analysis.fork: target {target.name} declares no reads.{field}",
-                remedy=f"declare `reads.{field}` in the target file, or leave out `analysis.fork`",
+                f"analysis.fork: target {target.name} declares no reads.{name}",
+                remedy=f"declare `reads.{name}` in the target file, or leave out `analysis.fork`",
             )
     changed = [step for step in experiment.method if step.target == "data"]
     if changed and not workload.fork_changed:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from chaos_tasks.errors import GuardTripped
+from chaos_tasks.model.duration import format_duration
 from chaos_tasks.model.plan import Plan
+from chaos_tasks.model.record import RecordKind, TrialStart
+from chaos_tasks.model.trial import Arm
+from chaos_tasks.ports import LedgerReader
 
 
 def longest(plan: Plan, *, injected: bool) -> timedelta:
@@ -21,3 +26,21 @@ def longest(plan: Plan, *, injected: bool) -> timedelta:
     after = timeout * analysis.recovery_trials + guards.revert_within + guards.rto
     ahead = timedelta(0) if injected else timeout * (len(plan.seeds) * rungs + setup)
     return ahead + under_fault + after
+
+
+def within(plan: Plan, ledger: LedgerReader) -> None:
+    """Raises GuardTripped once a run is under fault for longer than it declares; LedgerError where that is not told."""
+    limit = plan.experiment.guards.longest
+    if limit is None:
+        return
+    kinds = (RecordKind.INJECT_INTENT, RecordKind.TRIAL_STARTED)
+    for stored in ledger.records(run_id=plan.run_id, kinds=kinds):
+        payload = stored.record.payload
+        if isinstance(payload, TrialStart) and payload.arm is not Arm.TREATMENT:
+            continue
+        if ledger.now() - stored.record.occurred_at > limit:
+            raise GuardTripped(
+                f"the run is under fault for longer than guards.longest = {format_duration(limit)}",
+                remedy="ask fewer seeds, or raise guards.longest",
+            )
+        return  # the first one counts

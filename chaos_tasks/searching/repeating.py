@@ -87,7 +87,7 @@ class Repeats:
         request = RunRequest(
             run_id=f"{search_id}.1",
             experiment=started.experiment,
-            overrides=started.overrides,
+            overrides=started.overrides.model_copy(update={"outside_window": ""}),
             pin=started.pin,
             search_id=search_id,
             requested_by="person",
@@ -110,7 +110,7 @@ class Repeats:
             run_id=f"{search_id}.1",
             experiment=plan.experiment,
             experiment_file_sha256=plan.experiment_file_sha256,
-            overrides=plan.overrides,
+            overrides=plan.overrides.model_copy(update={"outside_window": ""}),  # a reason of then is none of now
             pin=pin,
             search_id=search_id,
             fresh_controls=True,
