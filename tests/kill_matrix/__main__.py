@@ -1,0 +1,118 @@
+"""`python -m tests.kill_matrix`: play the matrix; `make kill-matrix` plays all of it and writes docs/kill-matrix.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tests.conformance.collected
+from chaos_tasks import registry
+from tests.kill_matrix import children
+from tests.kill_matrix.cells import Result
+from tests.kill_matrix.lab import Lab
+from tests.kill_matrix.matrix import Scope, Told, play_kind
+from tests.kill_matrix.page import name_of, page
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, RESULTS = ROOT / "docs" / "kill-matrix.md", ROOT / "benchmarks" / "results" / "kill_matrix.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 all green, 1 something red, 2 a registered kind is not arranged."""
+    told = _parser().parse_args(arguments)
+    kinds = told.kinds or registry.fault_kinds()
+    missing = sorted(set(kinds) - set(tests.conformance.collected.arrangements()))
+    if missing:
+        print(f"not arranged in tests/conformance, so nobody can kill it: {', '.join(missing)}")
+        return 2
+    began = time.monotonic()
+    scope = Scope(told.per_kind, told.seed)
+    found = _play(kinds, scope, told.workers, quiet=told.quiet)
+    took = time.monotonic() - began
+    results = [result for one in found for result in one.results]
+    print(f"{sum(result.green for result in results)} of {len(results)} cells are green, in {took:.0f} s")
+    if told.json:
+        told.json.write_text(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
+    if told.write:
+        _write(found, took)
+    return 0 if len(found) == len(kinds) and all(result.green for result in results) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.kill_matrix", description=__doc__)
+    parser.add_argument("kinds", nargs="*", help="kinds of faults; all that are registered by default")
+    parser.add_argument("--per-kind", type=int, help="play a sample: so many cells of each kind")
+    parser.add_argument("--seed", type=int, default=0, help="what the sample is drawn with")
+    parser.add_argument("--workers", type=int, default=1, help="kinds at the same time")
+    parser.add_argument("--json", type=Path, help="write every result to this file")
+    parser.add_argument("--write", action="store_true", help="write docs/kill-matrix.md and benchmarks/results")
+    parser.add_argument("--quiet", action="store_true", help="print red cells only")
+    return parser
+
+
+def _play(kinds: Sequence[str], scope: Scope, workers: int, *, quiet: bool) -> list[Told]:
+    """Each worker is a process that plays the next kind that nobody plays yet."""
+    lab = Lab()
+    try:
+        lab.start_all()
+        reports = [lab.folder / f"{kind}.json" for kind in kinds]
+        pids = [
+            children.start(lambda: _work(kinds, lab, scope, quiet=quiet), log=None)
+            for _ in range(min(workers, len(kinds)))
+        ]
+        for pid in pids:
+            os.waitpid(pid, 0)
+        return [Told.model_validate_json(report.read_text()) for report in reports if report.exists()]
+    finally:
+        lab.close()
+
+
+def _work(kinds: Iterable[str], lab: Lab, scope: Scope, *, quiet: bool) -> None:
+    children.adopt_orphans()
+    for kind in kinds:
+        try:
+            (lab.folder / f"{kind}.taken").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        began = time.monotonic()
+        told = play_kind(kind, lab, scope, lambda result: _say(result, quiet=quiet))
+        (lab.folder / f"{kind}.json").write_text(told.model_dump_json())
+        green = sum(result.green for result in told.results)
+        print(f"{kind}: {green} of {len(told.results)} green, {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _say(result: Result, *, quiet: bool) -> None:
+    if not result.green:
+        print(f"RED  {name_of(result.cell)}: {'; '.join(result.wrong)}", flush=True)
+    elif not quiet:
+        took = "not reached" if result.recovered_s is None else f"{result.recovered_s:.2f} s"
+        print(f"     {name_of(result.cell)}: {took} {result.outcome}", flush=True)
+
+
+def _write(found: Sequence[Told], took: float) -> None:
+    when = time.strftime("%Y-%m-%d", time.gmtime())
+    machine = f"Linux with {os.cpu_count()} cores and Python {platform.python_version()}"
+    ran = f"Played on {when} in {took / 60:.0f} minutes, on {machine}."
+    PAGE.write_text(page(found, ran))
+    rows = [
+        {
+            "kind": one.kind,
+            "points": one.points,
+            "cells": len(one.results),
+            "green": sum(result.green for result in one.results),
+            "not_reached": sum(not result.reached for result in one.results),
+            "worst_recovery_s": max((result.recovered_s or 0.0 for result in one.results), default=0.0),
+        }
+        for one in found
+    ]
+    RESULTS.write_text(json.dumps({"seconds": round(took), "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
