@@ -20,8 +20,13 @@ from chaos_tasks.model.plan import Recorder
 from chaos_tasks.notifying import notices
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier
 from chaos_tasks.runs import Run
+from chaos_tasks.safety import lever
 from chaos_tasks.safety.guards import SWEEPER
 from chaos_tasks.workspaces import Workspaces
+
+
+UNTOUCHED = OPEN_PHASES - {Phase.REVERTING, Phase.UNREVERTED}
+"""What nobody has tried to revert yet."""
 
 
 class Swept(Value):
@@ -49,6 +54,8 @@ class Sweeper:
         """Revert every open handle whose lease is over, and say that a sweeper is alive."""
         self.ledger.beat(SWEEPER)
         swept = self._revert_all(self.ledger.handles(phases=OPEN_PHASES, expired=True), by)
+        if lever.overdue(self.ledger):  # leases or not; their runs have had their time to do it themselves
+            swept += self._revert_all(self.ledger.handles(phases=UNTOUCHED), lever.WHO)
         self.ledger.beat(SWEEPER)
         self._tell(swept)
         return swept

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--intensity", type=float, help="Intensity of every step instead of the file's.")
 @click.option("--base-seed", type=int, help="First seed; by default it comes from the date.")
 @click.option("--hold", "hold_s", type=float, help="Seconds that a fault fired during the workload stays in.")
+@click.option("--outside-window", metavar="REASON", default="", help="Run outside of the change windows; on record.")
 @click.option("--run-id", help="Name of the run; by default one is made from the time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit XML file.")
@@ -39,6 +40,7 @@ def run_command(
     intensity: float | None,
     base_seed: int | None,
     hold_s: float | None,
+    outside_window: str,
     run_id: str | None,
     as_json: bool,
     junit: Path | None,
@@ -52,7 +54,9 @@ def run_command(
     loaded = load(file)
     from chaos_tasks.composition import build
 
-    overrides = Overrides(seeds=seeds, intensity=intensity, base_seed=base_seed, hold_s=hold_s)
+    overrides = Overrides(
+        seeds=seeds, intensity=intensity, base_seed=base_seed, hold_s=hold_s, outside_window=outside_window[:300]
+    )
     with build(lock_wait_s=wait) as squall:
         name = run_id or f"run-{squall.clock.now():%Y%m%d-%H%M%S}.{loaded.experiment.name}"
         request = request_of(loaded, name, overrides=overrides, requested_by="person")

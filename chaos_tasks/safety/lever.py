@@ -24,6 +24,9 @@ LOG = "squall-lever"
 COMMAND = "squall halt"
 """Name of the handle that is a command; others have their own."""
 
+WHO = "safety lever"
+"""Who reverts, when the sweeper does so because the lever is pulled."""
+
 RACES = 5
 ITS_OWN_WAY_S = 15.0
 """How long a run that sees the lever has to revert itself before the sweeper does it."""

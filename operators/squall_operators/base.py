@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def build(recorder: Recorder, *, lock_wait_s: float = 0.0) -> Squall:
     """The domain with this task as its recorder; imported late, since the DAG processor never needs it."""
     from chaos_tasks.composition import build
+    from squall_operators.halting import VariableLever
 
-    return build(recorder, lock_wait_s=lock_wait_s)
+    return build(recorder, lock_wait_s=lock_wait_s, lever_handles=(VariableLever(),))
 
 
 class SquallOperator(BaseOperator):

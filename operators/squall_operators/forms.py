@@ -22,6 +22,7 @@ def form_of(experiment: Experiment) -> dict[str, Param]:
     if all(step.fires_during for step in experiment.method):
         form["hold_s"] = _optional("number", "Hold (seconds)", "How long the fault stays in.", minimum=0)
     form["base_seed"] = _optional("integer", "First seed", "By default it comes from the date.")
+    form["outside_window"] = _reason()
     return form
 
 
@@ -39,7 +40,18 @@ def on_demand_form(names: list[str]) -> dict[str, Param]:
         "seeds": _optional("integer", "Seeds", "Number of paired trials.", minimum=1, maximum=200),
         "hold_s": _optional("number", "Hold (seconds)", "For faults fired during the workload.", minimum=0),
         "base_seed": _optional("integer", "First seed", "By default it comes from the date."),
+        "outside_window": _reason(),
     }
+
+
+def _reason() -> Param:
+    return Param(
+        None,
+        type=["null", "string"],
+        maxLength=300,
+        title="Reason to run outside of the change windows",
+        description="Goes on record with your name. Empty: wait for a window.",
+    )
 
 
 def _optional(kind: str, title: str, description: str, **limits: Any) -> Param:

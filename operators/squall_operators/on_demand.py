@@ -59,5 +59,5 @@ class ChooseExperimentOperator(BaseOperator):
             "dag_id": dag_id,
             "dag_run_id": dag_run_id,
             "run_id": run_id_of(dag_id, dag_run_id),
-            "conf": overrides.model_dump(exclude_none=True),
+            "conf": overrides.model_dump(exclude_defaults=True),
         }

@@ -23,12 +23,21 @@ class SweepHandlesOperator(SquallOperator):
 
     def act(self, squall: Squall, run_id: str, context: Context) -> None:
         """Raises RevertError when something cannot be brought back."""
+        self._look_at_the_lever(squall)
         swept = squall.sweeper.sweep(by="sweeper DAG")
         for one in swept:
             self.log.info("%s %s: %s", "Reverted" if one.reverted else "NOT reverted", one.handle_id, one.summary)
         left_in = [one.handle_id for one in swept if not one.reverted]
         if left_in:
             raise RevertError(f"not reverted: {', '.join(left_in)}", remedy="run `squall revert` on each, by hand")
+
+    def _look_at_the_lever(self, squall: Squall) -> None:
+        """Carry the Airflow Variable into the ledger, both ways, for processes that cannot read it."""
+        seen = squall.lever.look()
+        if seen.reason:
+            self.log.warning("The safety lever is pulled: %s", seen.reason)
+        for unreadable in seen.unreadable:  # that must not keep anything from being swept
+            self.log.warning("The safety lever: %s", unreadable)
 
 
 class ExportAuditOperator(SquallOperator):

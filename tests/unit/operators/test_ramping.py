@@ -131,7 +131,7 @@ def test_only_the_ramp_needs_a_lane(dag: DAG) -> None:
 
 
 def test_the_form_asks_for_no_intensity(dag: DAG) -> None:
-    assert sorted(dag.params) == ["base_seed", "seeds"]
+    assert sorted(dag.params) == ["base_seed", "outside_window", "seeds"]
 
 
 def test_the_whole_experiment_is_asked_under_the_runs_own_id(project: Squall, ramps: FakeRamps) -> None:
