@@ -24,7 +24,6 @@ from chaos_tasks.safety import lever
 from chaos_tasks.safety.guards import SWEEPER
 from chaos_tasks.workspaces import Workspaces
 
-
 UNTOUCHED = OPEN_PHASES - {Phase.REVERTING, Phase.UNREVERTED}
 """What nobody has tried to revert yet."""
 
