@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chaos_tasks.errors import GuardTripped, LedgerError
+from chaos_tasks.model.handle import Reversibility
 from chaos_tasks.model.target import Target
-from chaos_tasks.safety import guards
 from chaos_tasks.safety.guards import Rules, check_request, check_world
 from tests.unit.toy_project import KIND, ToyProject, experiment, register, request
 
@@ -134,7 +134,7 @@ def test_the_world_is_looked_at_anew_each_time(tmp_path: Path, monkeypatch: pyte
 def test_what_cannot_be_undone_runs_on_disposable_targets_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toy = ToyProject(tmp_path / "home")
     register(monkeypatch, toy.fault)
-    toy.fault.reversibility = guards.Reversibility.IRREVERSIBLE  # type: ignore[misc]
+    toy.fault.reversibility = Reversibility.IRREVERSIBLE  # type: ignore[misc]
     asked(fault=KIND)
     with pytest.raises(GuardTripped, match="is not disposable"):
         asked(replace(RULES, disposable=False), fault=KIND)
