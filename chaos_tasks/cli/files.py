@@ -12,9 +12,11 @@ from rich.table import Table
 
 from chaos_tasks import registry, schemas
 from chaos_tasks.cli.exit_codes import ExitCode
-from chaos_tasks.errors import InvalidFile
+from chaos_tasks.errors import InvalidFile, SquallError
 from chaos_tasks.inventory import read_target
 from chaos_tasks.loading import load_files
+from chaos_tasks.model.experiment import Experiment
+from chaos_tasks.safety.risk import exceeds, highest, risks_of
 from chaos_tasks.settings import find_settings
 
 
@@ -23,16 +25,32 @@ from chaos_tasks.settings import find_settings
 def validate_command(paths: tuple[Path, ...]) -> int:
     """Check experiment files (by default all of the experiments folder) and the targets of the inventory."""
     files = _experiment_files(paths)
-    errors = list(load_files(files).errors)
+    loaded = load_files(files)
+    errors = list(loaded.errors)
     broken = {error.path for error in errors}
+    risks = {one.path: _risk(one.experiment) for one in loaded.experiments}
     for path in files:
-        click.secho(f"invalid  {path}", fg="red") if str(path) in broken else click.echo(f"ok       {path}")
+        click.secho(f"invalid  {path}", fg="red") if str(path) in broken else click.echo(
+            f"ok       {path}{risks.get(path, '')}"
+        )
     errors += [] if paths else _target_errors()
     for invalid in errors:
         click.secho(f"\n{invalid}", fg="red", err=True)
     if not files:
         click.secho("no experiment file found", fg="yellow", err=True)
     return ExitCode.INVALID if errors or not files else ExitCode.HELD
+
+
+def _risk(experiment: Experiment) -> str:
+    """Class of risk on its target, as far as the files tell: docs/safety.md has the table."""
+    try:
+        settings = find_settings()
+        target = read_target(settings, experiment.target, keep_unset=True)
+        risk = highest(risks_of(experiment, target, settings.entry(experiment.target).environment))
+    except SquallError as error:
+        return f"  (risk unknown: {error.message.splitlines()[0]})"
+    beyond = "risk" in experiment.model_fields_set and exceeds(risk, experiment.risk)
+    return f"  risk {risk}" + (f", not {experiment.risk} as it declares" if beyond else "")
 
 
 def _experiment_files(paths: tuple[Path, ...]) -> list[Path]:
@@ -108,12 +126,14 @@ def _fault_facts(kind: str) -> dict[str, object]:
 def probes_command(as_json: bool) -> int:
     """List the registered probes."""
     facts = [_probe_facts(kind) for kind in sorted({*registry.probe_kinds(), *registry.pair_probe_kinds()})]
+    facts += [_live_facts(kind) for kind in registry.live_probe_kinds()]
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return ExitCode.HELD
     table = Table("probe", "what it reads", "unit", "seen by", box=None, pad_edge=False)
     for fact in facts:
-        table.add_row(fact["kind"], fact["summary"], fact["unit"], "oracle" if fact["oracle"] else "owners")
+        seen_by = "guards" if fact["unit"] == "live" else "oracle" if fact["oracle"] else "owners"
+        table.add_row(fact["kind"], fact["summary"], fact["unit"], seen_by)
     Console().print(table)
     return ExitCode.HELD
 
@@ -129,3 +149,10 @@ def _probe_facts(kind: str) -> dict[str, Any]:
         "oracle": rows or registry.probe(kind).oracle,
         "params": probe.params_type.model_json_schema(),
     }
+
+
+def _live_facts(kind: str) -> dict[str, Any]:
+    """A probe of `guards.watch`, which no check may name."""
+    probe = registry.live_probe(kind)
+    params = probe.params_type.model_json_schema()
+    return {"kind": kind, "summary": probe.summary, "unit": "live", "oracle": False, "params": params}

@@ -21,6 +21,7 @@ COMMANDS = {
     "gate": ("gate", "Test a pipeline's own gate, and propose the checks that it lacks."),
     "halt": ("safety", "Pull the safety lever: stop and revert everything."),
     "night": ("night", "Run one night of experiments on Airflow."),
+    "plan": ("planned", "Show what a run would do, and whether anything refuses it."),
     "probes": ("files", "List the registered probes."),
     "ramp": ("searches", "Step the intensity up: find where a target breaks."),
     "report": ("evidence", "Write the report of a night, a run or a period."),

@@ -216,6 +216,10 @@ targets = ["tiny"]
 def test_a_freeze_refuses_until_a_person_gives_a_reason(tiny: Tiny) -> None:
     tiny.project.config.write_text(tiny.project.config.read_text() + FROZEN)
     file = written(tiny, "frozen")
+    planned = tiny.squall("plan", file)
+    assert planned.code == 4
+    assert "step mark: tiny.mark on data; restores; risk low: it restores, on the run's own copy" in planned.out
+    assert "would be refused now: target tiny (lab) is frozen" in planned.out
     refused = tiny.squall("run", file, "--run-id", "refused", "--quiet")
     assert refused.code == 4
     assert "target tiny (lab) is frozen until 2100-01-01 00:00 Europe/Zurich: the century's end" in refused.err
@@ -227,3 +231,8 @@ def test_a_freeze_refuses_until_a_person_gives_a_reason(tiny: Tiny) -> None:
     assert isinstance(stored.record.payload, Registered)
     plan = stored.record.payload.plan
     assert (plan.overrides.outside_window, plan.requested_by) == ("drill agreed with ops", "person")
+    possible = tiny.squall("plan", file, "--outside-window", "drill agreed with ops")
+    assert possible.code == 0, possible.text
+    assert "nothing refuses it now" in possible.out
+    with tiny.ledger() as ledger:
+        assert not [one for one in ledger.records() if one.record.run_id.startswith("plan-")]

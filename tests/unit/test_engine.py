@@ -24,7 +24,9 @@ from chaos_tasks.errors import (
     SquallError,
     TargetBusy,
 )
+from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.handle import OPEN_PHASES, Phase
+from chaos_tasks.model.plan import Overrides
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.model.trial import Arm, TrialStatus
@@ -239,6 +241,58 @@ def test_a_stop_condition_ends_the_trials(toy: ToyProject) -> None:
     assert Reason.STOP_CONDITION in verdict.reasons
     assert [seen for seen, _ in toy.words_seen].count(Arm.TREATMENT) == 1
     assert toy.word() == HEALTHY
+
+
+def test_a_stop_check_that_cannot_be_measured_ends_the_trials(toy: ToyProject) -> None:
+    toy.metrics = lambda spec: {} if spec.arm is Arm.TREATMENT else {"auc": 0.9}
+    verdict = toy.engine().run(request(guards={"stop_when": ["auc"]}))
+    assert verdict.outcome is Outcome.ABORTED
+    assert "auc could not be measured" in verdict.sentence
+    assert toy.word() == HEALTHY
+
+
+@pytest.mark.parametrize("stops", ["a stop check", "the lever"])
+def test_the_faults_are_out_before_the_exercise_step_ends_and_a_retry_goes_no_further(
+    toy: ToyProject, stops: str
+) -> None:
+    if stops == "the lever":
+        toy.during = when(Arm.TREATMENT, lambda: lever.pull(toy.home, "halt", toy.clock.now()))
+    else:
+        toy.metrics = lambda spec: {"auc": 0.1}
+    asked = request(guards={"stop_when": ["auc"]} if stops == "a stop check" else {})
+    toy.engine().arm(asked)
+    toy.engine().baseline(RUN)
+    toy.engine().inject(RUN)
+    with suppress(GuardTripped):
+        toy.engine().exercise(RUN)
+    assert phases(toy) == [Phase.REVERTED]
+    assert toy.word() == HEALTHY
+    assert len(toy.notes(RecordKind.STOP_TRIGGERED)) == 1
+    lever.release(toy.home)
+    with suppress(GuardTripped):
+        toy.engine().exercise(RUN)  # a task that was cleared
+    assert [seen for seen, _ in toy.words_seen].count(Arm.TREATMENT) == 1
+    toy.engine().revert(RUN)
+    assert toy.engine().judge(RUN).outcome is Outcome.ABORTED
+
+
+@pytest.mark.parametrize("who", ["schedule", "campaign", ""])
+def test_only_a_person_is_let_through_the_calendar(toy: ToyProject, who: str) -> None:
+    asked = request().model_copy(update={"requested_by": who, "overrides": Overrides(outside_window="we need it")})
+    with pytest.raises(GuardTripped, match="asks to be let through the change calendar"):
+        toy.engine().run(asked)
+
+
+def test_a_window_that_closes_before_the_fault_is_in_refuses_the_injection(toy: ToyProject) -> None:
+    """Asked again right before the fault, since a run may have waited long for its lane."""
+    clock = toy.clock.now()
+    window = {"opens": "00:00", "closes": f"{clock.hour + 2:02}:00"}
+    changes = {"calendar": ChangeCalendar.model_validate({"windows": [window]}), "require_sweeper": False}
+    toy.engine(**changes).arm(request(guards={"longest": "1m"}))
+    toy.clock.advance(113 * 60)
+    with pytest.raises(GuardTripped, match="the change window closes in"):
+        toy.engine(**changes).inject(RUN)
+    assert toy.fault.injections == 0
 
 
 def test_an_injection_that_stops_half_way_is_reverted(toy: ToyProject) -> None:

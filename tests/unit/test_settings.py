@@ -113,3 +113,54 @@ def test_endpoints_that_cannot_be_read_ask_for_a_restart(tmp_path: Path) -> None
     (tmp_path / "home" / "endpoints.json").write_text("{")
     with pytest.raises(SetupError, match=r"endpoints.json cannot be read"):
         told(tmp_path)
+
+
+FENCED = """
+[[calendar.windows]]
+environments = ["lab"]
+days = ["mon", "fri"]
+opens = "22:00"
+closes = 06:00:00
+zone = "Europe/Zurich"
+
+[[calendar.freezes]]
+begins = 2026-12-20
+ends = 2027-01-03T12:00:00+01:00
+reason = "year end"
+
+[limits]
+experiments_per_night = 60
+[limits.environments.lab]
+share = 0.2
+[limits.targets.tiny]
+max_risk = "medium"
+"""
+
+
+def test_windows_freezes_and_limits_are_read_as_toml_writes_them(tmp_path: Path) -> None:
+    written(tmp_path, FILE + FENCED)
+    settings = told(tmp_path)
+    (window,), (freeze,) = settings.calendar.windows, settings.calendar.freezes
+    assert (window.opens.hour, window.closes.hour, window.days) == (22, 6, ("mon", "fri"))
+    assert (freeze.begins.tzinfo, freeze.ends.isoformat()) == (None, "2027-01-03T12:00:00+01:00")
+    assert [scope for scope, _ in settings.limits.scopes("lab", "tiny")] == [
+        "everything",
+        "environment lab",
+        "target tiny",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("[limits.targets.tinny]\nshare = 0.1", "names tinny, which the inventory does not have"),
+        ('[[calendar.windows]]\nenvironments = ["prod"]', "names prod, which"),
+        ('[[calendar.windows]]\nzone = "Europe/Atlantis"', "no time zone"),
+        ("[limits]\nshare = 2", "less than or equal to 1"),
+        ("[limits]\nshares = 0.2", "did you mean `share`"),
+        ('[[calendar.freezes]]\nbegins = 2026-12-20\nreason = "none"', "`ends` is missing"),
+    ],
+)
+def test_a_limit_that_would_not_bind_anything_is_an_error(tmp_path: Path, wrong: str, said: str) -> None:
+    with pytest.raises(InvalidFile, match=said):
+        read_settings(written(tmp_path, f"{FILE}\n{wrong}\n"), {})
