@@ -249,8 +249,9 @@ class Engine:
         try:
             ended = self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
         except GuardTripped as error:
-            self._stopped(plan, error)
-            self._out_at_once(plan)
+            if not stop():  # a task that is told to end may be run again: its trials are only void
+                self._stopped(plan, error)
+                self._out_at_once(plan)
             raise
         if Run(self.parts.ledger, run_id).stored(RecordKind.STOP_TRIGGERED):
             self._out_at_once(plan)

@@ -204,6 +204,19 @@ class AirflowApi:
         elif present != slots:
             self._call("PATCH", f"/pools/{_part(name)}", {"pool": name, **body})
 
+    def set_variable(self, key: str, value: str) -> None:
+        """Make a Variable, or give it another value."""
+        self.delete_variable(key)
+        self._call("POST", "/variables", {"key": key, "value": value})
+
+    def delete_variable(self, key: str) -> None:
+        """Remove a Variable; none is fine too."""
+        try:
+            self._call("DELETE", f"/variables/{_part(key)}")
+        except AirflowApiError as error:
+            if "404" not in str(error):
+                raise
+
     def pools(self) -> dict[str, int]:
         """Slots by pool name."""
         return {str(item["name"]): int(str(item["slots"])) for item in self._all("/pools", "pools")}
