@@ -140,6 +140,7 @@ def _verified(url: str, found: Verification) -> Finding:
 def _watch(settings: Settings, ledger: DatabaseLedger) -> Iterator[Finding]:
     from chaos_tasks.model.handle import OPEN_PHASES, Phase
     from chaos_tasks.safety.guards import SWEEPER
+    from chaos_tasks.safety.lever import in_ledger
 
     beat, now = ledger.last_beat(SWEEPER), ledger.now()
     age_s = None if beat is None else (now - beat).total_seconds()
@@ -150,6 +151,8 @@ def _watch(settings: Settings, ledger: DatabaseLedger) -> Iterator[Finding]:
         yield note(
             "sweeper", f"none is watching (last seen: {seen}); `squall run` starts its own, `squall up` keeps one"
         )
+    for one in in_ledger(ledger):
+        yield warn("lever", f"pulled for all hosts: {one}", "`squall resume` once it is safe")
     states = ledger.handles(phases=OPEN_PHASES)
     for state in states:
         if state.phase is Phase.UNREVERTED:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from chaos_tasks import registry
-from chaos_tasks.errors import GuardTripped, LedgerError
+from chaos_tasks.errors import GuardTripped, LedgerError, SetupError
 from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.experiment import Draw, Experiment, Step
 from chaos_tasks.model.handle import Phase, Reversibility
@@ -108,7 +108,7 @@ def _asked(plan: Plan, ledger: LedgerReader, needs: timedelta) -> calendar.Asked
     """On the ledger's clock, like leases: a host whose clock is wrong is refused like any other."""
     try:
         now = ledger.now()
-    except LedgerError as error:
+    except (LedgerError, SetupError) as error:
         raise GuardTripped(f"the ledger's clock cannot be read: {error.message}", remedy=error.remedy) from error
     return calendar.Asked(plan.environment, plan.target.name, now, needs, plan.overrides.outside_window)
 
@@ -222,7 +222,7 @@ def _ladder(experiment: Experiment, target: Target) -> None:
 def _sweeper_alive(rules: Rules, ledger: LedgerReader) -> None:
     try:
         beat, now = ledger.last_beat(SWEEPER), ledger.now()
-    except LedgerError as error:
+    except (LedgerError, SetupError) as error:
         raise GuardTripped(f"the sweeper's heartbeat cannot be read: {error.message}", remedy=error.remedy) from error
     if beat is None or (now - beat).total_seconds() > rules.sweeper_max_age_s:
         seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from chaos_tasks.errors import GuardTripped, IdempotencyConflict, LedgerError, SquallError
+from chaos_tasks.errors import GuardTripped, IdempotencyConflict, LedgerError, SetupError, SquallError
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Note, Record, RecordKind
 from chaos_tasks.ports import Clock, Ledger, LedgerReader, LeverHandle
@@ -131,7 +131,7 @@ class Lever:
             except SquallError as error:
                 unreadable.append(f"{handle.name} cannot be read: {error.message}")
                 continue
-            with suppress(LedgerError):  # said below
+            with suppress(LedgerError, SetupError):  # said below
                 self._copy(handle.name, told)
             reason = reason or (f"{told} ({handle.name})" if told is not None else None)
         try:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from chaos_tasks import registry
-from chaos_tasks.errors import GuardTripped, IdempotencyConflict, LedgerError
+from chaos_tasks.errors import GuardTripped, IdempotencyConflict, LedgerError, SetupError, SquallError
 from chaos_tasks.model.limits import BlastLimits, Limits
 from chaos_tasks.model.plan import Lock, Plan, Recorder
 from chaos_tasks.model.record import Note, Record, RecordKind, Registered, Stored
@@ -75,7 +75,7 @@ def check(plan: Plan, limits: BlastLimits, ledger: LedgerReader) -> None:
         for scope, asked in scopes:
             _check_runs(plan, scope, asked, night, ledger)
             _check_minutes(plan, scope, asked, night, ledger)
-    except LedgerError as error:
+    except (LedgerError, SetupError) as error:
         raise _uncounted(error) from error
 
 
@@ -95,7 +95,7 @@ def count(plan: Plan, limits: BlastLimits, ledger: Ledger, clock: Clock, recorde
         if asked.experiments_per_night is not None:
             try:
                 _take_number(plan, scope, asked.experiments_per_night, limits, ledger, clock, recorder)
-            except LedgerError as error:
+            except (LedgerError, SetupError) as error:
                 raise _uncounted(error) from error
 
 
@@ -233,5 +233,5 @@ def _enough_runs(scope: str, limit: int, night: Night) -> GuardTripped:
     )
 
 
-def _uncounted(error: LedgerError) -> GuardTripped:
+def _uncounted(error: SquallError) -> GuardTripped:
     return GuardTripped(f"the night's limits cannot be counted: {error.message}", remedy=error.remedy)
