@@ -120,9 +120,12 @@ def _open_handles(settings: Settings) -> None:
         with build(settings=settings) as squall:
             beat, now = squall.ledger.last_beat(SWEEPER), squall.ledger.now()
             states = squall.ledger.handles(phases=OPEN_PHASES)
+            pulls = lever.in_ledger(squall.ledger)
     except SquallError as error:
         click.secho(f"\nledger: {error}", fg="yellow")
         return
+    for one in pulls:
+        click.secho(f"\nThe safety lever is pulled for all hosts: {one}\n  -> squall resume", fg="yellow")
     seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
     click.echo(f"\nsweeper last seen: {seen}; open handles: {len(states)}")
     for state in states:

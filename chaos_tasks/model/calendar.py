@@ -74,6 +74,8 @@ class Freeze(_Scope):
     @model_validator(mode="after")
     def _has_a_length(self) -> Self:
         zone = ZoneInfo(self.zone)
+        if not all(1971 <= moment.year <= 9998 for moment in (self.begins, self.ends)):
+            raise ValueError("a freeze begins and ends in the years from 1971 to 9998")
         begins, ends = (
             moment if moment.tzinfo is not None else moment.replace(tzinfo=zone) for moment in (self.begins, self.ends)
         )

@@ -186,6 +186,8 @@ def test_a_freeze_with_offsets_and_one_within_an_open_window() -> None:
         ({"windows": [{"days": ["Montag"]}]}, "'mon', 'tue'"),
         ({"freezes": [{**FREEZE, "ends": "2026-10-25"}]}, "ends before it begins"),
         ({"freezes": [{**FREEZE, "reason": ""}]}, "at least 3"),
+        ({"freezes": [{**FREEZE, "begins": "0001-01-01"}]}, "years from 1971"),
+        ({"freezes": [{**FREEZE, "ends": "9999-12-31T23:59:59"}]}, "to 9998"),
     ],
 )
 def test_a_calendar_that_cannot_be_meant_is_refused(told: dict[str, Any], why: str) -> None:
