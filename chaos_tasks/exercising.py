@@ -69,10 +69,14 @@ class TrialLoop:
         plan, arm = exercise.plan, exercise.arm
         with self._guarding(exercise) as guarding:
             told = replace(exercise, guarding=guarding)
-            for rung in () if self._was_stopped(exercise) else self._rungs(told):
-                last = self._on_rung(replace(told, rung=rung))
-                if last or (arm is Arm.TREATMENT and self._answered(plan)):
-                    break
+            try:
+                for rung in () if self._was_stopped(exercise) else self._rungs(told):
+                    last = self._on_rung(replace(told, rung=rung))
+                    if last or (arm is Arm.TREATMENT and self._answered(plan)):
+                        break
+            except GuardTripped:
+                if not self._heed(told):  # a set-up step that a stop condition ended is no refusal
+                    raise
             self._heed(told)
         return len({(end.trial.seed, end.trial.rung) for end in Run(self.ledger, plan.run_id).ended_trials(arm)})
 
@@ -118,7 +122,7 @@ class TrialLoop:
         rungs = tuple(trust.rung for trust in exercise.plan.rungs)
         if exercise.arm is not Arm.TREATMENT or not rungs:
             return (exercise.rung,)
-        usable = self.workspaces.prepare(exercise.plan, exercise.arm, self.clock).usable
+        usable = self._prepared(exercise).usable
         return (*rungs, WHOLE) if usable else (WHOLE,)
 
     def _on_rung(self, exercise: Exercise) -> bool:
@@ -128,7 +132,7 @@ class TrialLoop:
         if not waiting or self._decided(exercise):
             return False
         waiting = self._after_reuse(exercise, waiting)
-        prepared = self.workspaces.prepare(exercise.plan, exercise.arm, self.clock) if waiting else None
+        prepared = self._prepared(exercise) if waiting else None
         if prepared is None:
             return False
         if prepared.usable:
@@ -137,6 +141,12 @@ class TrialLoop:
             self._controls_of_a_ladder(exercise)
             self._end(exercise.plan, blocked_trial(exercise.plan, exercise.arm, waiting[0], prepared))
         return True
+
+    def _prepared(self, exercise: Exercise) -> Prepared:
+        """A set-up step that runs while the arm is stopped is ended."""
+        guarding = exercise.guarding
+        stop = (lambda: guarding.tripped is not None) if guarding is not None else (lambda: False)
+        return self.workspaces.prepare(exercise.plan, exercise.arm, self.clock, stop)
 
     def _after_reuse(self, exercise: Exercise, waiting: Sequence[int]) -> list[int]:
         """Take what controls the log has already; returns the seeds that are still to be run."""

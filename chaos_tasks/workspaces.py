@@ -45,8 +45,11 @@ class Workspaces:
         if any(place.type == "dvc" for place in plan.places.values()):
             self._clone(plan)
 
-    def prepare(self, plan: Plan, arm: Arm, clock: Clock) -> Prepared:
-        """The data version of an arm after its set-up steps; cached where the version is clean."""
+    def prepare(self, plan: Plan, arm: Arm, clock: Clock, stop: Callable[[], bool] = lambda: False) -> Prepared:
+        """The data version of an arm after its set-up steps; cached where the version is clean.
+
+        ``stop`` ends a step that runs, and raises GuardTripped.
+        """
         treated = arm is Arm.TREATMENT and any(place.type == "dvc" for place in plan.places.values())
         if treated:
             repo = Path(plan.workspace) / CLONE
@@ -58,7 +61,7 @@ class Workspaces:
             folder = (
                 self.home / "cache" / "prepared" / _setup_key(plan) if shared else repo.with_name("prepared-control")
             )
-        return self._built(folder, lambda: self._set_up(plan, repo, folder, clock))
+        return self._built(folder, lambda: self._set_up(plan, repo, folder, clock, stop))
 
     def trial_dir(self, run_id: str, arm: Arm, seed: int, rung: str = "") -> Path:
         """Folder of one trial; created."""
@@ -118,7 +121,7 @@ class Workspaces:
                 dvc.open_clone(source, version, folder, materialise=[*source.data, *sealed])
         return folder
 
-    def _set_up(self, plan: Plan, repo: Path, folder: Path, clock: Clock) -> Prepared:
+    def _set_up(self, plan: Plan, repo: Path, folder: Path, clock: Clock, stop: Callable[[], bool]) -> Prepared:
         """Run the set-up steps of a data version in order; the first that fails ends them."""
         from chaos_tasks.workloads.setup import run_setup
 
@@ -131,7 +134,7 @@ class Workspaces:
             "prepared": str(folder),
             "sealed": sealed,
         }
-        results = run_setup(plan.target, values, cwd=repo, log_dir=folder, clock=clock)
+        results = run_setup(plan.target, values, cwd=repo, log_dir=folder, clock=clock, stop=stop)
         refused = next((one for one in results if one.gate_refused), None)
         failed = next((one for one in results if one.exit_code and not one.gate_refused), None)
         bad = refused or failed

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from chaos_tasks.errors import WorkloadError
+from chaos_tasks.errors import GuardTripped, WorkloadError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.target import CommandWorkload, DvcStageWorkload, SetupStep, Target
 from chaos_tasks.ports import Clock
@@ -18,6 +18,7 @@ from chaos_tasks.workloads.environment import clean, interpreter_first
 from chaos_tasks.workloads.session import end_session
 
 LAST_LINES = 8
+LOOK_S = 0.25
 TIMED_OUT_CODE = 124  # as timeout(1) has it
 
 
@@ -45,10 +46,12 @@ def run_setup(
     log_dir: Path,
     clock: Clock,
     must_succeed: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[StepResult, ...]:
     """Run the steps in order, up to and with the first that fails; each within the workload's timeout.
 
     With ``must_succeed``, raises WorkloadError with the last lines of its log for a failed step that is no gate.
+    ``stop`` is asked while a step runs: it ends the step, and raises GuardTripped.
     """
     workload: CommandWorkload | DvcStageWorkload = target.workload
     path = {"PATH": interpreter_first(values["python"], os.environ.get("PATH", ""))} if "python" in values else {}
@@ -59,7 +62,7 @@ def run_setup(
     for step in workload.setup:
         log = log_dir / f"setup-{step.name}.log"
         command = render_line(step.run, values, what=f"setup step {step.name} of {target.name}")
-        results.append(_run(step, command, cwd, log, environment, timeout_s, clock))
+        results.append(_run(step, command, cwd, log, environment, timeout_s, clock, stop))
         if must_succeed and results[-1].exit_code != 0 and not results[-1].gate_refused:
             raise _failed(results[-1], log)
         if results[-1].exit_code != 0:
@@ -80,6 +83,7 @@ def _run(
     environment: Mapping[str, str],
     timeout_s: float,
     clock: Clock,
+    stop: Callable[[], bool],
 ) -> StepResult:
     started = clock.monotonic()
     try:
@@ -97,8 +101,7 @@ def _run(
         raise WorkloadError(f"setup step {step.name} cannot start: {error}", remedy=f"check `{command[0]}`") from error
     code: int | None = None
     try:
-        with suppress(subprocess.TimeoutExpired):
-            code = process.wait(timeout_s)
+        code = _wait(process, step, started + timeout_s, clock, stop)
     finally:
         end_session(process)
     return StepResult(
@@ -109,6 +112,18 @@ def _run(
         seconds=clock.monotonic() - started,
         tail="" if code == 0 else last_lines(log),
     )
+
+
+def _wait(
+    process: subprocess.Popen[bytes], step: SetupStep, deadline: float, clock: Clock, stop: Callable[[], bool]
+) -> int | None:
+    """Its exit code, None when it ran out of time; raises GuardTripped when it is to stop."""
+    while (left := deadline - clock.monotonic()) > 0:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(min(left, LOOK_S))
+        if stop():
+            raise GuardTripped(f"setup step {step.name} was stopped", remedy="trigger a new run")
+    return process.poll()
 
 
 def _failed(result: StepResult, log: Path) -> WorkloadError:

@@ -177,6 +177,31 @@ def test_a_service_that_goes_down_meanwhile_ends_the_run(tiny: Tiny) -> None:
     assert "stop condition shop is 503, allowed is 200" in json.loads(said.out)["sentence"]
 
 
+def test_a_set_up_step_under_the_fault_is_ended_too(tiny: Tiny) -> None:
+    """It reads the hurt data for an hour; nothing has been trained yet."""
+    target = tiny.root / "targets" / "tiny.yaml"
+    before = target.read_text()
+    script = tiny.root / "code" / "prepare.py"
+    script.write_text(
+        "import pathlib, sys, threading\n"
+        "threading.Event().wait(3600 if (pathlib.Path(sys.argv[1]) / '.tiny-mark').exists() else 0)\n"
+    )
+    steps = f'  setup: [{{name: prepare, run: "{{python}} {script} {{data}}"}}]\n'
+    target.write_text(before.replace("  timeout: 60s\n", "  timeout: 2h\n" + steps))
+    try:
+        with service() as (url, status):
+            watch: dict[str, Any] = {"name": "shop", "probe": "live.http", "params": {"url": url}, "every": "200ms"}
+            watch |= {"tolerance": {"type": "exactly", "value": 200}}
+            run = tiny.start("run", written(tiny, "prepares", watch=[watch]), "--run-id", "prepares", "--json")
+            until(lambda: bool(tiny.project.marks()), "the fault")
+            status[0] = 503
+            said = end(run)
+    finally:
+        target.write_text(before)
+    assert_aborted_and_undone(tiny, said, "prepares")
+    assert "stop condition shop is 503" in json.loads(said.out)["sentence"]
+
+
 def test_a_run_that_takes_longer_than_it_declares_is_ended(tiny: Tiny) -> None:
     tiny.behave("long")
     said = tiny.squall("run", written(tiny, "long", longest="3s"), "--run-id", "long", "--json")

@@ -125,7 +125,7 @@ class ToyWorkspaces(Workspaces):
             if not word_file(place).exists():
                 word_file(place).write_text(HEALTHY)
 
-    def prepare(self, plan: Plan, arm: Arm, clock: Clock) -> Prepared:
+    def prepare(self, plan: Plan, arm: Arm, clock: Clock, stop: Callable[[], bool] = lambda: False) -> Prepared:
         """Nothing to prepare."""
         now = clock.now()
         return Prepared(repo="r", data="d", prepared="p", started_at=now, ended_at=now)
