@@ -1,21 +1,5 @@
-"""Airflow's cluster policy: control tasks go to the control queue, so that a revert never waits behind a workload.
+"""Airflow reads its cluster policy from here: control tasks go to the control queue."""
 
-A pool limits how many tasks run; only a queue with a worker of its own makes sure that one of them finds a process.
-"""
+from squall_operators.routing import task_policy
 
-from __future__ import annotations
-
-from typing import Any
-
-CONTROL_POOL = "squall_control"
-CONTROL_QUEUE = "squall_control"
-
-
-def task_policy(task: Any) -> None:
-    """Called for each task of each DAG when it is parsed."""
-    if task.pool != CONTROL_POOL:
-        return
-    if getattr(task, "is_mapped", False):
-        task.partial_kwargs["queue"] = CONTROL_QUEUE
-    else:
-        task.queue = CONTROL_QUEUE
+__all__ = ["task_policy"]

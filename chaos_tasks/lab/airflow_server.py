@@ -20,6 +20,7 @@ from chaos_tasks.errors import SetupError
 from chaos_tasks.lab import processes
 from chaos_tasks.lab.airflow_api import COMPONENTS as HEALTHY_COMPONENTS
 from chaos_tasks.lab.airflow_api import AirflowApi, ComponentHealth
+from chaos_tasks.lab.cluster import broker_options
 from chaos_tasks.lab.commands import run_to_end
 from chaos_tasks.lab.ports import LOOPBACK
 from chaos_tasks.lab.private_files import fernet_key, secret_once, write_private
@@ -60,18 +61,21 @@ PRELOAD = (
 )
 """Each task is a fork of the scheduler: what the scheduler has imported, no task pays for. Workloads are not forks."""
 
-LOCAL_SETTINGS = '''"""Written by `squall up`: import once, in the scheduler, what each forked task would."""
+LOCAL_SETTINGS = '''"""Written by `squall up`: import once, where tasks are forked, what each would; and route."""
 
 import importlib
 import logging
 import sys
 
-if sys.argv[1:2] == ["scheduler"]:
+if sys.argv[1:2] == ["scheduler"] and not {cluster} or sys.argv[1:3] == ["celery", "worker"]:
     for name in {modules!r}:
         try:
             importlib.import_module(name)
         except Exception as error:  # a task that needs it will say so itself
             logging.getLogger("squall.preload").warning("not preloaded: %s: %r", name, error)
+
+if {cluster}:
+    from squall_operators.routing import task_policy
 '''
 
 
@@ -88,6 +92,8 @@ class AirflowSettings:
     lanes: int
     """How many workloads may run at once: the slots of the pool for everything that is not control."""
     extra_env: Mapping[str, str]
+    broker: str = ""
+    """URL of Celery's broker; empty: tasks are forks of the scheduler."""
 
     @property
     def folder(self) -> Path:
@@ -181,6 +187,8 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "traces": {"otel_on": "False"},
         "openlineage": {"disabled": "True"},
     }
+    for section, options in (broker_options(settings.broker, settings.database) if settings.broker else {}).items():
+        sections.setdefault(section, {}).update(options)
     named = {
         f"AIRFLOW__{section.upper()}__{key.upper()}": value
         for section, options in sections.items()
@@ -255,7 +263,7 @@ def component_spec(settings: AirflowSettings, component: str, env: Mapping[str, 
 def _prepare(settings: AirflowSettings, preload: tuple[str, ...]) -> str:
     (settings.folder / "config").mkdir(parents=True, exist_ok=True)
     (settings.folder / "config" / "airflow_local_settings.py").write_text(
-        LOCAL_SETTINGS.format(modules=preload), encoding="utf-8"
+        LOCAL_SETTINGS.format(modules=preload, cluster=bool(settings.broker)), encoding="utf-8"
     )
     passwords = {user: secret_once(settings.folder / "secrets" / f"password_{user}", 8) for user in USERS}
     write_private(settings.passwords_file, json.dumps(passwords))

@@ -40,6 +40,8 @@ class LabOptions:
     expected_dags: frozenset[str] = frozenset()
     """Must be parsed before the lab counts as up."""
     sweeper: tuple[str, ...] = (sys.executable, "-m", "chaos_tasks.cli", "sweep", "--watch")
+    work_machines: int = 0
+    """Airflow on Celery with so many machines for workloads and one for control tasks; 0: all on this one."""
     wait_for_mlflow_ui: bool = False
     """Its writers do not need it, and it takes as long to start as Airflow does."""
 

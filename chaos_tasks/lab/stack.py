@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from chaos_tasks.errors import SetupError
-from chaos_tasks.lab import instances, mlflow_server, moto_server, postgres, processes, redis_server, seaweedfs
+from chaos_tasks.lab import cluster, instances, mlflow_server, moto_server, postgres, processes, redis_server, seaweedfs
 from chaos_tasks.lab.parts import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.processes import Daemon
@@ -42,6 +42,8 @@ NEEDS = {
     Part.SWEEPER: frozenset({Part.POSTGRES}),
     Part.AIRFLOW: frozenset({Part.POSTGRES}),
 }
+CLUSTER_NEEDS = frozenset({Part.REDIS, Part.S3})
+"""Of an Airflow on several machines: the broker, and the store by which files cross."""
 
 
 class ProcessState(StrEnum):
@@ -78,6 +80,8 @@ def up(
     from there, and `down` ends what did start.
     """
     wanted = with_needs(parts)
+    if options.work_machines and Part.AIRFLOW in wanted:
+        wanted = (wanted | CLUSTER_NEEDS) - {Part.SWEEPER}  # each machine has a sweeper of its own
     require_installed(wanted)
     home = options.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
@@ -95,7 +99,9 @@ def down(home: Path, *, before_stop: Callable[[], None] = lambda: None) -> tuple
     with _alone(home):
         running = tuple(place.name for place in _places(home) if place.alive() is not None)
         before_stop()
-        _stop(place for place in _places(home) if place.name in AIRFLOW_PARTS)
+        _stop(
+            place for place in _places(home) if place.name in AIRFLOW_PARTS or place.folder == cluster.folder_of(home)
+        )
         _end_tasks(home)
         if set(running) & set(AIRFLOW_PARTS):
             before_stop()
@@ -159,6 +165,7 @@ def _places(home: Path) -> tuple[_Place, ...]:
         _Place(lab / "mlflow", mlflow_server.NAME),
         _Place(lab, SWEEPER),
         *(_Place(home / "airflow" / "run", name) for name in AIRFLOW_PARTS),
+        *(_Place(cluster.folder_of(home), name) for name in cluster.started(home)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from time import monotonic
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from chaos_tasks.errors import SquallError
 from chaos_tasks.lab import (
+    cluster,
     identities,
     instances,
     mlflow_server,
@@ -22,12 +23,16 @@ from chaos_tasks.lab import (
     reference,
     seaweedfs,
 )
+from chaos_tasks.lab.cluster import Cluster
 from chaos_tasks.lab.parts import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.processes import DaemonSpec
-from chaos_tasks.lab.state import LabState, lab_folder, load_state, save
+from chaos_tasks.lab.state import CREDENTIALS_FILE, LabState, lab_folder, load_state, save
 
 Step = Callable[[], None]
+
+BROKER_DATABASE = 1
+"""Of Redis; the streams of targets are in 0."""
 
 
 class Starting:
@@ -134,6 +139,8 @@ class Starting:
     def _airflow(self) -> None:
         from chaos_tasks.lab import airflow_server  # httpx comes with Airflow
 
+        server_of_redis = self._known.redis_url.rpartition("/")[0]
+        self._know(broker_url=f"{server_of_redis}/{BROKER_DATABASE}" if self._options.work_machines else "")
         settings = airflow_server.AirflowSettings(
             home=self._home,
             dags=self._options.dags.absolute(),
@@ -141,10 +148,24 @@ class Starting:
             port=self._ports.airflow,
             lanes=self._options.lanes or airflow_server.default_lanes(),
             extra_env=self._options.environment(),
+            broker=self._known.broker_url,
         )
         server = airflow_server.start(settings)
+        if self._options.work_machines:
+            self._machines(airflow_server.environment(settings), settings.lanes)
         self._know(airflow_url=settings.url, airflow_user=server.user, airflow_password=SecretStr(server.password))
         airflow_server.await_ready(server, self._options.expected_dags)
+
+    def _machines(self, env: Mapping[str, str], lanes: int) -> None:
+        """What a worker finds in the files of Squall's home where it shares one, these are told."""
+        told = {
+            **self._known.variables(),
+            "SQUALL_LEDGER_URL": self._known.ledger_url,
+            "SQUALL_CREDENTIALS": str(self._folder / CREDENTIALS_FILE),
+        }
+        cluster.start(
+            Cluster(self._home, self._options.work_machines, lanes, env={**env, **told}, sweeper=self._options.sweeper)
+        )
 
     def _mlflow(self) -> None:
         mlflow_server.upgrade_database(self._folder / "mlflow", self._known.mlflow_uri)

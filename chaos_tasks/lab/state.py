@@ -44,6 +44,7 @@ class LabState(BaseModel):
     s3_endpoint: str = ""
     identities: Identities | None = None
     redis_url: str = ""
+    broker_url: str = ""
     aws_endpoint: str = ""
     ec2_instance: str = ""
     airflow_url: str = ""
