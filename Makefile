@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status nightly test check static format unit integration system lock schemas screenshots clean
+.PHONY: help setup up down status nightly kill-matrix test check static format unit integration system lock schemas screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | column -ts "$$(printf '\t')"
@@ -56,6 +56,9 @@ system: setup ## Tests under the real scheduler
 
 bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules
 	@$(BIN)/python -m benchmarks.$*
+
+kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about 40 minutes on two cores)
+	@$(BIN)/python -m tests.kill_matrix --workers 2 --quiet --write
 
 bench-judging: setup .venv-bench/ready ## Measure fairness intervals and drift checks beside fairlearn, evidently and scipy
 	@$(BIN)/python -m benchmarks.judging --opponents .venv-bench/bin/python

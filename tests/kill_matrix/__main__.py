@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -75,6 +76,7 @@ def _play(kinds: Sequence[str], scope: Scope, workers: int, *, quiet: bool) -> l
 
 def _work(kinds: Iterable[str], lab: Lab, scope: Scope, *, quiet: bool) -> None:
     children.adopt_orphans()
+    gc.freeze()  # a collection in each child would copy every page
     for kind in kinds:
         try:
             (lab.folder / f"{kind}.taken").touch(exist_ok=False)
@@ -104,7 +106,8 @@ def _write(found: Sequence[Told], took: float) -> None:
         {
             "kind": one.kind,
             "points": one.points,
-            "cells": len(one.results),
+            "cells": one.cells,
+            "played": len(one.results),
             "green": sum(result.green for result in one.results),
             "not_reached": sum(not result.reached for result in one.results),
             "worst_recovery_s": max((result.recovered_s or 0.0 for result in one.results), default=0.0),

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,8 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 from unittest.mock import patch
-
-import psutil
 
 from chaos_tasks import acts
 from chaos_tasks.clock import SystemClock
@@ -41,10 +37,9 @@ from chaos_tasks.safety.guards import SWEEPER
 from chaos_tasks.sweeping import Sweeper
 from chaos_tasks.targets.process import ProcessIdentity, host
 from chaos_tasks.testing.crash import commits_watched, watched
-from chaos_tasks.workloads import supervisor
-from chaos_tasks.workloads.runner import SupervisedRunner
 from chaos_tasks.workspaces import Workspaces
 from tests.kill_matrix.cells import Role
+from tests.kill_matrix.spawning import Spawner, SpawningRunner
 from tests.kill_matrix.striking import Striker
 from tests.kill_matrix.worlds import World
 
@@ -90,7 +85,7 @@ def run(stage: Stage, striker: Striker) -> None:
     with closing(open_ledger(stage.ledger_url)) as ledger:
         ledger.beat(SWEEPER)
         with _followed(striker, stage):
-            engine(stage, ledger, striker).run(stage.request())
+            engine(stage, ledger, Spawner(stage.world.clients, stage.ledger_url, striker)).run(stage.request())
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -149,98 +144,19 @@ def _let_go(stage: Stage) -> None:
         (folder / "fired").mkdir(exist_ok=True)
 
 
-def engine(stage: Stage, ledger: DatabaseLedger, striker: Striker | None = None) -> Engine:
-    """The real engine on real parts; its supervisors are forked, not started anew."""
+def engine(stage: Stage, ledger: DatabaseLedger, spawner: Spawner | None = None) -> Engine:
+    """The real engine on real parts; its supervisors come from the spawner, so that no interpreter starts anew."""
     world, clock = stage.world, SystemClock()
     settings = world.settings.model_copy(update={"ledger_url": stage.ledger_url})
     recorder = Recorder(host=host(), dag_id="kill-matrix" if world.needs_task else "")
     workspaces = Workspaces(settings.home, settings.python, world.clients)
 
-    def open_runner(plan: Plan) -> ForkingRunner:
-        return ForkingRunner(stage, striker or Striker(), Path(plan.workspace) / "supervisor.log")
+    def open_runner(plan: Plan) -> SpawningRunner:
+        assert spawner is not None
+        return SpawningRunner(spawner, Path(plan.workspace) / "supervisor.log")
 
     loop = TrialLoop(ledger, clock, recorder, workspaces, world.clients, open_runner)
     return Engine(EngineParts(settings, ledger, clock, world.clients, workspaces, NobodyLooks(), recorder, loop))
-
-
-# --- its supervisor -------------------------------------------------------------------------------------------------
-
-
-class ForkingRunner(SupervisedRunner):
-    """Starts the real supervisor without a new interpreter: an own session, the same pipes, the same code."""
-
-    def __init__(self, stage: Stage, striker: Striker, log: Path) -> None:
-        super().__init__(environment={}, log=log)
-        self._stage = stage
-        self._striker = striker
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        given, answered = os.pipe(), os.pipe()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            os.close(given[1])
-            os.close(answered[0])
-            supervise(self._stage, self._striker, given[0], answered[1])
-        os.close(given[0])
-        os.close(answered[1])
-        return _Forked(pid, given[1], answered[0])
-
-
-def supervise(stage: Stage, striker: Striker, given: int, answers: int) -> None:
-    """Serve trials until the pipe ends; never returns."""
-    code = 1
-    with suppress(BaseException):
-        os.setsid()
-        os.dup2(given, 0)
-        os.dup2(answers, 1)
-        for descriptor in (given, answers):
-            os.close(descriptor)  # the only writer must be descriptor 1: its end is how the engine learns of a death
-        sys.stdin = os.fdopen(0, "r", closefd=False)
-        os.environ[supervisor.LEDGER_VARIABLE] = stage.ledger_url
-        treating = striker.phase == "exercise"
-        striker.role, striker.phase = Role.SUPERVISOR, "trial" if treating else ""
-        with patch.object(supervisor, "_clients", lambda: stage.world.clients):
-            code = supervisor.main()
-    os._exit(code)
-
-
-class _Forked(subprocess.Popen[bytes]):
-    """What the runner wants to know of its supervisor."""
-
-    def __init__(self, pid: int, stdin: int, stdout: int) -> None:
-        self.pid = pid
-        self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
-        self.returncode: int | None = None
-
-    def __del__(self) -> None:
-        """Nothing: it is no child of the subprocess module."""
-
-    def poll(self) -> int | None:
-        """Exit code, once it has ended."""
-        if self.returncode is None:
-            with suppress(ChildProcessError):
-                ended, status = os.waitpid(self.pid, os.WNOHANG)
-                self.returncode = os.waitstatus_to_exitcode(status) if ended else None
-        return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Raises TimeoutExpired as the original does."""
-        process = None
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-        clock = SystemClock()
-        deadline = clock.monotonic() + (timeout or 1e9)
-        while (code := self.poll()) is None:
-            if clock.monotonic() > deadline or process is None:
-                raise subprocess.TimeoutExpired("supervisor", timeout or 0.0)
-            clock.sleep(0.005)
-        return code
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
 
 
 # --- who comes after it ---------------------------------------------------------------------------------------------
@@ -342,7 +258,7 @@ def _not_whole(ledger: DatabaseLedger) -> Iterator[str]:
 def _not_free(stage: Stage, ledger: DatabaseLedger) -> Iterator[str]:
     """A new run arms on the same target; where a fault heals by itself, its workload runs through too."""
     after = replace(stage, run_id=f"{stage.run_id}.after", task=None)
-    own = engine(after, ledger)
+    own = engine(after, ledger, Spawner(stage.world.clients, stage.ledger_url, Striker()))
     try:
         ledger.beat(SWEEPER)
         plan = own.arm(after.request())

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from chaos_tasks.model.base import Value
 from chaos_tasks.testing.crash import COMMIT, Moment
 from tests.kill_matrix.cells import By, Cell, How, Point, Result, Role
@@ -34,6 +36,7 @@ class Told(Value):
 
     kind: str
     points: int
+    cells: int = Field(description="How many there are; a sample plays fewer.")
     results: tuple[Result, ...]
 
 
@@ -49,7 +52,8 @@ def play_kind(kind: str, lab: Lab, scope: Scope, say: Say) -> Told:
         for cell in chosen(kind, points, sweep, scope):
             results.append(player.play(cell, injected))
             say(results[-1])
-        return Told(kind=kind, points=len(points) + len(sweep), results=tuple(results))
+        every = len(list(cells(kind, points, sweep)))
+        return Told(kind=kind, points=len(points) + len(sweep), cells=every, results=tuple(results))
 
 
 def chosen(kind: str, points: Sequence[Point], sweep: Sequence[Point], scope: Scope) -> list[Cell]:

@@ -39,20 +39,28 @@ NAMES = {
 def page(told: Sequence[Told], ran: str) -> str:
     """The whole page."""
     results = [result for one in told for result in one.results]
-    return "\n".join([HEAD + _sentence(results, ran), "", *_by_phase(told), "", *_by_row(told), "", *_reds(results)])
+    return "\n".join(
+        [HEAD + _sentence(told, results, ran), "", *_by_phase(told), "", *_by_row(told), "", *_reds(results)]
+    )
 
 
-def _sentence(results: Sequence[Result], ran: str) -> str:
+def _sentence(told: Sequence[Told], results: Sequence[Result], ran: str) -> str:
     green = sum(result.green for result in results)
     missed = sum(not result.reached for result in results)
     worst = max((result.recovered_s or 0.0 for result in results if result.cell.how is not How.STOP), default=0.0)
     text = (
-        f"**{green:,} of {len(results):,} cells are green.** The slowest way back took {worst:.1f} s from the blow to the"
-        " proved undo; the lease has to be added to that, for a sweeper touches nothing before it is over."
+        f"**{green:,} of {len(results):,} cells are green.** The slowest way back took {worst:.1f} s from the blow to"
+        " the proved undo; the lease has to be added to that, for a sweeper touches nothing before it is over."
     )
     if missed:
         text += f" {missed:,} runs ended before they came to their point, and were checked all the same."
-    return f"{text}\n\n{ran}"
+    return f"{text}\n\n{ran}{_sampled(told)}"
+
+
+def _sampled(told: Sequence[Told]) -> str:
+    """Which kinds were not played whole."""
+    partly = [f"{one.kind} ({len(one.results)} of {one.cells})" for one in told if len(one.results) < one.cells]
+    return f" A seeded sample was played of: {', '.join(partly)}." if partly else " Every cell was played."
 
 
 def _by_phase(told: Sequence[Told]) -> Iterator[str]:

@@ -1,0 +1,106 @@
+"""Every registered fault survives the kill of its run: a seeded sample of the cells of `make kill-matrix`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from chaos_tasks import registry
+from chaos_tasks.model.handle import Reversibility
+from chaos_tasks.testing.crash import Moment
+from tests.kill_matrix import children
+from tests.kill_matrix.cells import Cell, How, Point, Result, Role
+from tests.kill_matrix.matrix import Scope, Told, cells, chosen
+from tests.kill_matrix.page import page
+from tests.kill_matrix.striking import Striker
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS, SEED = 3, 4
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+    """A program of its own: it forks, and pytest has threads."""
+    told = tmp_path_factory.mktemp("matrix") / "told.json"
+    command = [sys.executable, "-m", "tests.kill_matrix", "--quiet", "--workers", "2", "--json", str(told)]
+    sample = ["--per-kind", str(CELLS), "--seed", str(SEED)]
+    done = subprocess.run([*command, *sample], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.exists(), done.stdout + done.stderr
+    found = TypeAdapter(list[Told]).validate_json(told.read_bytes())
+    return {one.kind: one for one in found}
+
+
+@pytest.mark.parametrize("kind", registry.fault_kinds())
+def test_a_killed_run_leaves_nothing_of_the_fault(kind: str, played: dict[str, Told]) -> None:
+    """A new kind is in by itself; one that nobody arranged fails here."""
+    assert kind in played
+    assert [result for result in played[kind].results if not result.green] == []
+    assert any(result.reached for result in played[kind].results)
+
+
+def points() -> list[Point]:
+    numbers = range(1, 13)
+    return [
+        Point(role=Role.ENGINE, phase=phase, number=number, moment=Moment.AFTER, what="an act")
+        for phase in ("inject", "revert")
+        for number in numbers
+    ]
+
+
+def test_every_point_is_killed_once_and_a_sample_reaches_into_the_injection() -> None:
+    every = list(cells("k", points(), []))
+    plain = [cell.point for cell in every if cell == Cell(kind="k", ledger="sqlite", point=cell.point)]
+    assert plain == points()
+    assert {cell.how for cell in every} == set(How)
+    sample = chosen("k", points(), [], Scope(per_kind=4, seed=1))
+    assert len(sample) == 4
+    assert sample[0].point.phase == "inject"
+    assert sample == chosen("k", points(), [], Scope(per_kind=4, seed=1))
+
+
+@pytest.fixture
+def orphanage() -> frozenset[int]:
+    return children.known()
+
+
+def test_a_process_that_stays_is_found_and_ended(orphanage: frozenset[int]) -> None:
+    """Without this a green cell would say nothing about strays."""
+    stray = subprocess.Popen(["sleep", "600"])
+    assert children.end_strays(orphanage, within_s=0.0) == [f"sleep (pid {stray.pid})"]
+    assert stray.wait() != 0
+
+
+def test_a_striker_tells_the_points_of_a_run_apart(tmp_path: Path) -> None:
+    striker = Striker(trace=tmp_path / "trace")
+    with striker.step("arm"):
+        striker.see(Moment.BEFORE, "open something")  # arming writes nothing that is to be undone
+    with striker.step("inject"):
+        striker.see(Moment.BEFORE, "open something")
+    told = [Point.model_validate_json(line) for line in (tmp_path / "trace").read_text().splitlines()]
+    assert [(one.phase, one.number, one.what) for one in told] == [
+        ("arm", 1, "step arm"),
+        ("arm", 2, "step arm"),
+        ("inject", 1, "step inject"),
+        ("inject", 2, "open something"),
+        ("inject", 3, "step inject"),
+    ]
+
+
+def test_the_page_shows_red_cells_in_full() -> None:
+    cell = Cell(kind="some.kind", ledger="sqlite", point=points()[0])
+    green = Result(cell=cell, reached=True, recovered_s=0.5, outcome="inconclusive")
+    red = Result(cell=cell, reached=True, wrong=("the place is not what it was",), recovered_s=0.7)
+    text = page([Told(kind="some.kind", points=1, cells=2, results=(green, red))], "Played today.")
+    assert "**1 of 2 cells are green.**" in text
+    assert "## Red cells" in text
+    assert "the place is not what it was" in text
+
+
+def test_some_registered_fault_heals_by_itself_and_some_restore() -> None:
+    """Both promises are in the matrix, or its page would claim too much."""
+    promises = {registry.fault(kind).reversibility for kind in registry.fault_kinds()}
+    assert {Reversibility.RESTORES, Reversibility.SELF_HEALS} <= promises
