@@ -12,6 +12,7 @@ from types import TracebackType
 
 import chaos_tasks
 from chaos_tasks.campaign import Campaigns
+from chaos_tasks.carrying import Carrier
 from chaos_tasks.clients import from_environment
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.engine import Engine, EngineParts
@@ -76,7 +77,7 @@ def build(
     clock = SystemClock()
     ledger = open_ledger(found.ledger_url)
     clients = from_environment(_environment(found))
-    workspaces = Workspaces(found.home, found.python, clients)
+    workspaces = Workspaces(found.home, found.python, clients, Carrier.of(found.variables, found.home, clients))
 
     def open_runner(plan: Plan) -> TrialRunner:
         return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
+from chaos_tasks.carrying import carried
 from chaos_tasks.controls import packages_digest
 from chaos_tasks.errors import (
     Fenced,
@@ -175,7 +176,7 @@ class Engine:
                 acts.arm(self._act_parts(plan, step), self._new_handle(plan, step), lease_s=QUEUED_LEASE_S)
 
     def _new_handle(self, plan: Plan, step: Step) -> Handle:
-        fault = registry.fault(step.fault)
+        fault = carried(registry.fault(step.fault), self.parts.workspaces.carrier)
         place = plan.places[step.name]
         params = registry.fault_params(step.fault, step.params)
         return Handle(
@@ -473,7 +474,7 @@ class Engine:
     def _act_parts(self, plan: Plan, step: Step) -> ActParts:
         return ActParts(
             ledger=self.parts.ledger,
-            fault=registry.fault(step.fault),
+            fault=carried(registry.fault(step.fault), self.parts.workspaces.carrier),
             context=self._context(plan),
             recorder=self.parts.recorder,
             experiment=plan.experiment.name,

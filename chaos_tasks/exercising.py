@@ -77,6 +77,9 @@ class TrialLoop:
             except GuardTripped:
                 if not self._heed(told):  # a set-up step that a stop condition ended is no refusal
                     raise
+            finally:
+                if arm is Arm.TREATMENT:
+                    self.workspaces.leave(plan)
             self._heed(told)
         return len({(end.trial.seed, end.trial.rung) for end in Run(self.ledger, plan.run_id).ended_trials(arm)})
 
@@ -225,7 +228,9 @@ class TrialLoop:
     def _one(self, exercise: Exercise, runner: TrialRunner, seed: int, prepared: Prepared) -> bool:
         """Run one trial; True when it says that it was the last: by a stop condition, or since it cannot be forked."""
         plan, arm, rung = exercise.plan, exercise.arm, exercise.rung
-        fork = fork_of(plan, self._control(plan, seed, rung)) if arm is Arm.TREATMENT else None
+        control = self._control(plan, seed, rung) if arm is Arm.TREATMENT else None
+        self.workspaces.fetch(control)
+        fork = fork_of(plan, control) if arm is Arm.TREATMENT else None
         if isinstance(fork, NoFork):
             self._end(plan, void_trial(plan, arm, seed, fork.why, self.clock.now(), rung))
             return True
@@ -260,6 +265,7 @@ class TrialLoop:
 
     def _end(self, plan: Plan, trial: Trial) -> tuple[Observation, ...]:
         observations = observe_all(plan, trial)
+        self.workspaces.keep(trial)
         pairs = (
             compare_all(plan, self._control(plan, trial.seed, trial.rung), trial) if trial.arm is Arm.TREATMENT else ()
         )
@@ -293,7 +299,8 @@ class TrialLoop:
             if step.fires_during:
                 continue
             state = self.ledger.handle(f"{plan.run_id}/{step.name}")
-            if state is not None and state.phase is Phase.INJECTED and still_in(state, self.clock, self.clients):
+            look = (self.clock, self.clients, self.workspaces.carrier)
+            if state is not None and state.phase is Phase.INJECTED and still_in(state, *look):
                 epochs[step.name] = state.handle.epoch
             elif not missing_is_void:
                 phase = state.phase.value if state else "not armed"

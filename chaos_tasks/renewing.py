@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos_tasks import registry
+from chaos_tasks.carrying import Carrier, carried
 from chaos_tasks.errors import SquallError
 from chaos_tasks.faults.base import FaultContext, Renewable
 from chaos_tasks.model.handle import Finding, HandleState, Phase
@@ -23,9 +24,9 @@ def renew_faults(
             fault.renew(state.handle, params, _context(clock, make_clients(), lease_s))
 
 
-def still_in(state: HandleState, clock: Clock, clients: Clients) -> bool:
+def still_in(state: HandleState, clock: Clock, clients: Clients, carrier: Carrier | None = None) -> bool:
     """Whether inspection finds the fault on its place: the ledger says what was done, this what is there."""
-    fault = registry.fault(state.handle.kind)
+    fault = carried(registry.fault(state.handle.kind), carrier)
     params = registry.fault_params(state.handle.kind, state.handle.params)
     try:
         found = fault.inspect(state.handle, params, _context(clock, clients, 60.0))

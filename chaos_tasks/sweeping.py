@@ -12,20 +12,26 @@ from pathlib import Path
 
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
+from chaos_tasks.carrying import carried
 from chaos_tasks.errors import LedgerError, SetupError, SquallError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
+from chaos_tasks.model.place import ProcessPlace, TaskPlace
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.notifying import notices
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier
 from chaos_tasks.runs import Run
 from chaos_tasks.safety import lever
 from chaos_tasks.safety.guards import SWEEPER
+from chaos_tasks.targets.process import host
 from chaos_tasks.workspaces import Workspaces
 
 UNTOUCHED = OPEN_PHASES - {Phase.REVERTING, Phase.UNREVERTED}
 """What nobody has tried to revert yet."""
+
+NEIGHBOUR_S = 30.0
+"""A sweeper that has not beaten for so long is not waited for; what it alone could prove is then unreverted."""
 
 
 class Swept(Value):
@@ -52,7 +58,9 @@ class Sweeper:
     def sweep(self, *, by: str = "sweep") -> tuple[Swept, ...]:
         """Revert every open handle whose lease is over, and say that a sweeper is alive."""
         self.ledger.beat(SWEEPER)
-        swept = self._revert_all(self.ledger.handles(phases=OPEN_PHASES, expired=True), by)
+        self.ledger.beat(own_beat(host()))
+        expired = [state for state in self.ledger.handles(phases=OPEN_PHASES, expired=True) if not self._left(state)]
+        swept = self._revert_all(expired, by)
         if lever.overdue(self.ledger):  # leases or not; their runs have had their time to do it themselves
             swept += self._revert_all(self.ledger.handles(phases=UNTOUCHED), lever.WHO)
         self.ledger.beat(SWEEPER)
@@ -83,6 +91,14 @@ class Sweeper:
                     if state is not None and state.phase is not Phase.REVERTED:
                         why, at = one.summary, self.clock.now()
                         self.notifier.tell(notices.unreverted(self.ledger, state, why=why, at=at))
+
+    def _left(self, state: HandleState) -> bool:
+        """Whether a process of another host is left to the sweeper there, which alone can see it; while that beats."""
+        place = state.handle.place
+        if not isinstance(place, ProcessPlace | TaskPlace) or place.host == host():
+            return False
+        beat = self.ledger.last_beat(own_beat(place.host))
+        return beat is not None and (self.ledger.now() - beat).total_seconds() < NEIGHBOUR_S
 
     def _revert_all(self, states: Iterable[HandleState], by: str) -> tuple[Swept, ...]:
         swept = tuple(self._revert(state, by) for state in reversed(list(states)))
@@ -117,10 +133,15 @@ class Sweeper:
         plan = Run(self.ledger, handle.run_id).registered()
         return ActParts(
             ledger=self.ledger,
-            fault=registry.fault(handle.kind),
+            fault=carried(registry.fault(handle.kind), self.workspaces.carrier),
             context=FaultContext(clock=self.clock, clients=self.clients, scratch=scratch),
             recorder=self.recorder,
             experiment=plan.experiment.name if plan else "",
             environment=plan.environment if plan else "",
             plan_sha256=plan.content_sha256 if plan else "",
         )
+
+
+def own_beat(name: str) -> str:
+    """Name of the heartbeat by which sweepers know of each other, by host."""
+    return f"{SWEEPER}@{name}"

@@ -6,17 +6,18 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chaos_tasks.carrying import Carrier
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.base import canonical
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.target import CommandWorkload, S3Resource, Target
-from chaos_tasks.model.trial import Arm
+from chaos_tasks.model.trial import Arm, Trial
 from chaos_tasks.planning import CLONE
 from chaos_tasks.ports import Clients, Clock
 from chaos_tasks.trialing import Prepared
@@ -32,6 +33,8 @@ class Workspaces:
     home: Path
     python: str
     clients: Clients
+    carrier: Carrier | None = None
+    """Carries clones and trial files between hosts; None: all share one home."""
 
     def resolve(self, target: Target) -> SourceVersion:
         """The version of the source that a run starts from; raises SetupError with what is missing."""
@@ -43,7 +46,12 @@ class Workspaces:
         """The shared clean checkout, the sealed set, and this run's isolated clone when a fault needs one."""
         self._checkout(plan.target, plan.source_commit)
         if any(place.type == "dvc" for place in plan.places.values()):
+            clone = Path(plan.workspace) / CLONE
+            if self.carrier is not None and self.carrier.knows(clone):
+                return
             self._clone(plan)
+            if self.carrier is not None:
+                self.carrier.give(clone)
 
     def prepare(self, plan: Plan, arm: Arm, clock: Clock, stop: Callable[[], bool] = lambda: False) -> Prepared:
         """The data version of an arm after its set-up steps; cached where the version is clean.
@@ -53,6 +61,8 @@ class Workspaces:
         treated = arm is Arm.TREATMENT and any(place.type == "dvc" for place in plan.places.values())
         if treated:
             repo = Path(plan.workspace) / CLONE
+            if self.carrier is not None:
+                self.carrier.bring(repo)
             folder = Path(plan.workspace) / "prepared"
         else:
             repo = self._own_or_shared(plan)
@@ -68,6 +78,23 @@ class Workspaces:
         folder = self.home / "runs" / run_id / "trials" / (f"{arm.value}-{seed}" + (f"-{rung}" if rung else ""))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def keep(self, trial: Trial) -> None:
+        """Let a task on another host read what a trial left: its predictions, and checkpoints for forks."""
+        if self.carrier is not None:
+            for folder, files in _left_by(trial):
+                self.carrier.keep(folder, files)
+
+    def fetch(self, trial: Trial | None) -> None:
+        """Lay out what a trial on another host left."""
+        if self.carrier is not None and trial is not None:
+            for folder, files in _left_by(trial):
+                self.carrier.fetch(folder, files)
+
+    def leave(self, plan: Plan) -> None:
+        """After the treatment trials: no copy of the injected clone stays on this host."""
+        if self.carrier is not None and any(place.type == "dvc" for place in plan.places.values()):
+            self.carrier.drop(Path(plan.workspace) / CLONE)
 
     def credentials(self, target: Target) -> dict[str, str]:
         """Environment with the identities that the workload runs with."""
@@ -167,6 +194,12 @@ class Workspaces:
             return Prepared.model_validate_json(marker.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise WorkloadError(f"{marker} cannot be read: {error}", remedy=f"delete {folder} and run again") from error
+
+
+def _left_by(trial: Trial) -> list[tuple[Path, Mapping[str, str]]]:
+    """Folders and the digests of the files in them."""
+    own = [(Path(trial.out), trial.files)] if trial.out else []
+    return own + ([(Path(trial.kept.folder), trial.kept.files)] if trial.kept else [])
 
 
 @contextmanager

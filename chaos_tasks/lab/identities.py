@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.seaweedfs import S3Server, allow, create_bucket, create_user
 from chaos_tasks.lab.state import Identities
@@ -14,6 +15,8 @@ BUCKET = "flights"
 PIPELINE_USER = "flights-pipeline"
 INJECTOR_USER = "squall-injector"
 REVERTER_USER = "squall-reverter"
+STORE_BUCKET = "squall-store"
+STORE_USER = "squall-store"
 USER_ARN = "arn:aws:iam::000000000000:user/{name}"
 """How SeaweedFS names a user in a bucket policy; with any other account the policy matches nobody, silently."""
 
@@ -45,6 +48,14 @@ def injector_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
 def reverter_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
     """Give access back; the same calls, under a key that no fault is allowed to name."""
     return injector_policy(bucket)
+
+
+def make_store(server: S3Server) -> Credentials:
+    """The bucket by which files cross between machines, and a principal that may use it and nothing else."""
+    create_bucket(server, STORE_BUCKET)
+    arn = f"arn:aws:s3:::{STORE_BUCKET}"
+    rights = (("s3:ListBucket",), (arn,)), (("s3:GetObject", "s3:PutObject"), (f"{arn}/*",))
+    return create_user(server, STORE_USER, allow(*rights))
 
 
 def ensure(server: S3Server, folder: Path) -> Identities:

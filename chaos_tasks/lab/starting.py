@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -26,6 +28,7 @@ from chaos_tasks.lab import (
 from chaos_tasks.lab.cluster import Cluster
 from chaos_tasks.lab.parts import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
+from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.processes import DaemonSpec
 from chaos_tasks.lab.state import CREDENTIALS_FILE, LabState, lab_folder, load_state, save
 
@@ -161,11 +164,24 @@ class Starting:
         told = {
             **self._known.variables(),
             "SQUALL_LEDGER_URL": self._known.ledger_url,
-            "SQUALL_CREDENTIALS": str(self._folder / CREDENTIALS_FILE),
+            "SQUALL_CREDENTIALS": str(self._credentials_with_store()),
+            "SQUALL_STORE": f"s3://{identities.STORE_BUCKET}/squall",
+            "SQUALL_STORE_ENDPOINT": self._known.s3_endpoint,
         }
         cluster.start(
             Cluster(self._home, self._options.work_machines, lanes, env={**env, **told}, sweeper=self._options.sweeper)
         )
+
+    def _credentials_with_store(self) -> Path:
+        """The credentials of the lab, and those of the bucket by which files cross between machines."""
+        path = cluster.folder_of(self._home) / CREDENTIALS_FILE
+        known = json.loads((self._folder / CREDENTIALS_FILE).read_text(encoding="utf-8"))
+        if not path.exists():
+            server = seaweedfs.start(self._folder / "s3", seaweedfs.S3Ports.of(self._ports), owner=self._home)
+            key = identities.make_store(server)
+            known["store"] = {"access_key_id": key.access_key, "secret_access_key": key.secret}
+            write_private(path, json.dumps(known))
+        return path
 
     def _mlflow(self) -> None:
         mlflow_server.upgrade_database(self._folder / "mlflow", self._known.mlflow_uri)
