@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import TypeAdapter
 
@@ -25,13 +26,16 @@ CELLS, SEED = 3, 4
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
     """A program of its own: it forks, and pytest has threads."""
-    told = tmp_path_factory.mktemp("matrix") / "told.json"
-    command = [sys.executable, "-m", "tests.kill_matrix", "--quiet", "--workers", "2", "--json", str(told)]
-    sample = ["--per-kind", str(CELLS), "--seed", str(SEED)]
-    done = subprocess.run([*command, *sample], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert told.exists(), done.stdout + done.stderr
-    found = TypeAdapter(list[Told]).validate_json(told.read_bytes())
-    return {one.kind: one for one in found}
+    sample = ("--workers", "2", "--per-kind", str(CELLS), "--seed", str(SEED))
+    return {one.kind: one for one in play(tmp_path_factory.mktemp("matrix") / "told.json", *sample)}
+
+
+def play(report: Path, *arguments: str) -> list[Told]:
+    """What the program wrote down."""
+    command = [sys.executable, "-m", "tests.kill_matrix", "--quiet", "--json", str(report), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert report.exists(), done.stdout + done.stderr
+    return TypeAdapter(list[Told]).validate_json(report.read_bytes())
 
 
 @pytest.mark.parametrize("kind", registry.fault_kinds())
@@ -40,6 +44,16 @@ def test_a_killed_run_leaves_nothing_of_the_fault(kind: str, played: dict[str, T
     assert kind in played
     assert [result for result in played[kind].results if not result.green] == []
     assert any(result.reached for result in played[kind].results)
+
+
+def test_a_run_that_nobody_puts_right_is_red(tmp_path: Path) -> None:
+    """A matrix that cannot be red would prove nothing."""
+    kind = "stream.drop"
+    (told,) = play(tmp_path / "told.json", "--abandoned", "--per-kind", "1", kind)
+    (result,) = told.results
+    assert result.reached
+    assert any("is open" in wrong for wrong in result.wrong)
+    assert any("no new run can arm" in wrong for wrong in result.wrong)
 
 
 def points() -> list[Point]:
@@ -71,7 +85,8 @@ def test_a_process_that_stays_is_found_and_ended(orphanage: frozenset[int]) -> N
     """Without this a green cell would say nothing about strays."""
     stray = subprocess.Popen(["sleep", "600"])
     assert children.end_strays(orphanage, within_s=0.0) == [f"sleep (pid {stray.pid})"]
-    assert stray.wait() != 0
+    stray.wait()  # at once: it is gone
+    assert not psutil.pid_exists(stray.pid)
 
 
 def test_a_striker_tells_the_points_of_a_run_apart(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"not arranged in tests/conformance, so nobody can kill it: {', '.join(missing)}")
         return 2
     began = time.monotonic()
-    scope = Scope(told.per_kind, told.seed)
+    scope = Scope(told.per_kind, told.seed, told.abandoned)
     found = _play(kinds, scope, told.workers, quiet=told.quiet)
     took = time.monotonic() - began
     results = [result for one in found for result in one.results]
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("kinds", nargs="*", help="kinds of faults; all that are registered by default")
     parser.add_argument("--per-kind", type=int, help="play a sample: so many cells of each kind")
     parser.add_argument("--seed", type=int, default=0, help="what the sample is drawn with")
+    parser.add_argument("--abandoned", action="store_true", help="let nobody come after the blow: cells must be red")
     parser.add_argument("--workers", type=int, default=1, help="kinds at the same time")
     parser.add_argument("--json", type=Path, help="write every result to this file")
     parser.add_argument("--write", action="store_true", help="write docs/kill-matrix.md and benchmarks/results")

@@ -32,6 +32,7 @@ class By(StrEnum):
 
     SWEEP = "sweep"
     TEARDOWN = "teardown"  # the revert task, within the lease
+    NOBODY = "nobody"  # shows that a cell can be red
 
 
 class Point(Value):

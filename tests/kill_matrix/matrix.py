@@ -25,10 +25,14 @@ Say = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class Scope:
-    """How much of the matrix is played; a sample is ``per_kind`` cells of each kind, drawn by ``seed``."""
+    """How much of the matrix is played; a sample is ``per_kind`` cells of each kind, drawn by ``seed``.
+
+    ``abandoned``: nobody comes after the blow, so that cells are red.
+    """
 
     per_kind: int | None = None
     seed: int = 0
+    abandoned: bool = False
 
 
 class Told(Value):
@@ -50,6 +54,7 @@ def play_kind(kind: str, lab: Lab, scope: Scope, say: Say) -> Told:
         sweep = player.sweep_points(injected)
         results = []
         for cell in chosen(kind, points, sweep, scope):
+            cell = cell.model_copy(update={"by": By.NOBODY}) if scope.abandoned else cell
             results.append(player.play(cell, injected))
             say(results[-1])
         every = len(list(cells(kind, points, sweep)))

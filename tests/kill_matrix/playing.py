@@ -125,6 +125,8 @@ class Player:
         return wrong
 
     def _put_right(self, stage: Stage, by: By) -> list[str]:
+        if by is By.NOBODY:
+            return []
         if by is By.SWEEP:
             actors.end_leases(stage)
         act = actors.sweep if by is By.SWEEP else actors.teardown
