@@ -54,6 +54,9 @@ integration: setup ## Tests against the real embedded servers
 system: setup ## Tests under the real scheduler
 	@$(PYTEST) tests/system
 
+cluster-test: setup ## The same experiments on Celery: three machines that share no folder and no process table (about two minutes)
+	@$(PYTEST) tests/cluster tests/integration/test_carrying.py
+
 bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules
 	@$(BIN)/python -m benchmarks.$*
 

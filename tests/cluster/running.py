@@ -1,0 +1,162 @@
+"""A real Airflow on Celery for tests: PostgreSQL, Redis, SeaweedFS, a control machine and two work machines.
+
+Each machine has a host name, a process table and a disk of its own (chaos_tasks/lab/machine.py), so a task sees nothing
+that another machine's task left in a folder, and no process of it.
+
+    with cluster_lab() as lab:                       # a `Lab` as in tests/system, so the same scenarios run on it
+        lab.end(lab.start("healthy"))
+        lab.process_of(run, "exercise")              # found inside its machine, as a psutil.Process of this host
+        lab.machines["work-1"].kill()                # a machine dies with all that runs on it
+        with lab.only("work-2"): ...                 # workloads go to that machine alone
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chaos_tasks.lab import cluster, processes, stack
+from chaos_tasks.lab.airflow_api import AirflowApi, DagRun
+from chaos_tasks.lab.machine import process_in
+from chaos_tasks.lab.parts import LabOptions, Part
+from chaos_tasks.lab.state import LabState
+from chaos_tasks.lab.waiting import wait_until
+from chaos_tasks.ledger import open_ledger
+from tests.servers import make_short_folder
+from tests.system.conftest import ROOT, Lab
+from tests.system.tiny_target import METHODS, make_project
+
+WORK = ("work-1", "work-2")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One running machine."""
+
+    name: str
+    home: Path
+
+    @property
+    def process(self) -> psutil.Process:
+        """The first process of the machine's own process table, as this host sees it; all others descend from it."""
+        daemon = processes.load_alive(cluster.folder_of(self.home), self.name)
+        assert daemon is not None, f"{self.name} does not run"
+        (first,) = psutil.Process(daemon.pid).children()
+        return first
+
+    @property
+    def worker(self) -> psutil.Process:
+        """The Celery worker's main process."""
+        return self._service("celery")
+
+    @property
+    def sweeper(self) -> psutil.Process:
+        """The watching sweeper."""
+        return self._service("sweep")
+
+    @property
+    def disk(self) -> Path:
+        """Squall's home of that machine, as this host sees it."""
+        return cluster.disk_of(self.home, self.name)
+
+    def find(self, pid: int) -> psutil.Process | None:
+        """The process with that pid inside the machine."""
+        return process_in(self.process.pid, pid)
+
+    def kill(self) -> None:
+        """As if the power were cut."""
+        self.process.kill()
+
+    def _service(self, word: str) -> psutil.Process:
+        lines = {one: " ".join(one.cmdline()) for one in self.process.children()}
+        return next(one for one, line in lines.items() if word in line)
+
+
+@dataclass
+class ClusterLab(Lab):
+    """The running cluster, and what a test asks of it beyond a Lab."""
+
+    state: LabState = field(kw_only=True)
+    celery: object = field(kw_only=True)
+
+    @property
+    def machines(self) -> Mapping[str, Machine]:
+        """By host name."""
+        return {name: Machine(name, self.project.home) for name in (cluster.CONTROL, *WORK)}
+
+    def process_of(self, run: DagRun, task_id: str) -> psutil.Process | None:
+        """The process that runs a task now, on whichever machine."""
+        found = [one for one in self.api.task_instances(run.dag_id, run.run_id) if one.task_id == task_id]
+        machine = self.machines.get(found[0].hostname or "") if found else None
+        return machine.find(found[0].pid) if machine is not None and found[0].pid else None
+
+    def host_of(self, run: DagRun, task_id: str) -> str:
+        """The machine that a task ran on last."""
+        (found,) = [one for one in self.api.task_instances(run.dag_id, run.run_id) if one.task_id == task_id]
+        return found.hostname or ""
+
+    @contextmanager
+    def only(self, name: str) -> Iterator[None]:
+        """Let workloads go to one work machine."""
+        others = [f"{other}@{other}" for other in WORK if other != name]
+        self.celery.control.cancel_consumer(cluster.WORK_QUEUE, destination=others, reply=True, timeout=5)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            self.celery.control.add_consumer(cluster.WORK_QUEUE, destination=others, reply=True, timeout=5)  # type: ignore[attr-defined]
+
+    def marks(self) -> list[Path]:
+        """What is left of the fault on any machine's disk."""
+        return [path for machine in self.machines.values() for path in machine.disk.glob("runs/*/**/.tiny-mark")]
+
+    def await_workers(self) -> None:
+        """Until every machine's worker takes tasks."""
+        wanted = {f"{name}@{name}" for name in (cluster.CONTROL, *WORK)}
+        wait_until(
+            lambda: wanted <= {name for reply in self.celery.control.ping(timeout=2) for name in reply},  # type: ignore[attr-defined]
+            what="all Celery workers",
+            timeout_s=120,
+        )
+
+
+@contextmanager
+def cluster_lab() -> Iterator[ClusterLab]:
+    """Starts in about a minute; everything is ended and removed afterwards."""
+    from celery import Celery
+
+    folder = make_short_folder()
+    project = make_project(folder / "p", ROOT / "dags")
+    inherited = os.environ.get("PYTHONPATH", "")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", os.pathsep.join(part for part in (str(project.site), inherited) if part))
+        environment.setenv("SQUALL_MLFLOW_URI", f"sqlite:///{project.home}/mlflow.db")
+        expected = frozenset({f"chaos_{name}" for name in METHODS} | {"chaos_nightly", "chaos_on_demand"})
+        options = LabOptions(
+            home=project.home,
+            dags=project.dags,
+            config=project.config,
+            ports=None,
+            lanes=4,
+            expected_dags=expected,
+            work_machines=len(WORK),
+        )
+        try:
+            state = stack.up(options, {Part.AIRFLOW}, report=print)
+            with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:
+                ledger = open_ledger(state.ledger_url)
+                with Celery(broker=state.broker_url) as celery:
+                    lab = ClusterLab(project, api, ledger, state=state, celery=celery)
+                    lab.await_workers()
+                    yield lab
+                ledger.close()
+        finally:
+            stack.down(project.home)
+            processes.end_strays(project.home)
+            shutil.rmtree(folder, ignore_errors=True)
