@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from chaos_tasks.errors import Fenced, LedgerError
-from chaos_tasks.ledger import store
+from chaos_tasks.ledger import header, store
 from chaos_tasks.ledger.database import Database, Row, Session
 from chaos_tasks.ledger.lock_table import fence
 from chaos_tasks.model.handle import Handle, HandleState, Phase
-from chaos_tasks.model.record import Record
+from chaos_tasks.model.place import DvcPlace
+from chaos_tasks.model.record import Armed, Record
 
 _COLUMNS = "id, body, phase, epoch, lease_until, changed_at"
+
+UNREADABLE = "ledger.unreadable"
+"""Kind of a handle that neither its row nor the log can tell; no fault is registered under it."""
 
 
 def arm(session: Session, handle: Handle, record: Record, *, lease_ms: int) -> HandleState:
@@ -82,7 +86,7 @@ def take_over(session: Session, handle_id: str, *, lease_ms: int) -> HandleState
         handle_id,
     )
     fence(session, state.handle.run_id, f"its handle {handle_id!r} was taken over")
-    return _require(session, handle_id)
+    return _require(session, handle_id, proved=True)
 
 
 def renew(session: Session, run_id: str, *, lease_ms: int) -> datetime:
@@ -111,26 +115,35 @@ def claim(session: Session, handle_id: str, n: int, record: Record) -> bool:
 
 
 def find(database: Database, *, run_id: str | None, phases: Iterable[Phase], expired: bool) -> list[HandleState]:
-    """Handles in the order of arming; a reverted one has no lease and never counts as expired."""
+    """Handles in the order of arming; a reverted one has no lease and never counts as expired.
+
+    A damaged row hides neither itself nor the others: a garbled phase counts as unreverted, a garbled lease as over,
+    and a handle that cannot be read comes as it was armed, from the log; or, where that is damaged too, as
+    ``UNREADABLE``, which nobody can revert.
+    """
     conditions, params = ["1 = 1"], list[object]()
     if run_id is not None:
         conditions.append("run_id = ?")
         params.append(run_id)
     if wanted := [phase.value for phase in phases]:
-        conditions.append(f"phase IN ({', '.join('?' * len(wanted))})")
+        condition = f"phase IN ({', '.join('?' * len(wanted))})"
         params.extend(wanted)
+        if Phase.UNREVERTED.value in wanted:
+            condition += f" OR phase NOT IN ({', '.join('?' * len(Phase))})"
+            params.extend(phase.value for phase in Phase)
+        conditions.append(f"({condition})")
     if expired:
-        conditions.append("phase <> ? AND lease_until <= ?")
+        conditions.append("phase <> ? AND CAST(lease_until AS BIGINT) <= ?")
         params.extend((Phase.REVERTED.value, database.now_ms()))
     where = " AND ".join(conditions)
     rows = database.read(f"SELECT {_COLUMNS} FROM squall_handle WHERE {where} ORDER BY armed_seq, id", *params)
-    return [_state(row) for row in rows]
+    return [_state(row, database.read, proved=True) or _unreadable(row) for row in rows]
 
 
 def get(database: Database, handle_id: str) -> HandleState | None:
-    """One handle, or None."""
+    """One handle, or None; a damaged one as ``find`` has it."""
     rows = database.read(f"SELECT {_COLUMNS} FROM squall_handle WHERE id = ?", handle_id)
-    return _state(rows[0]) if rows else None
+    return (_state(rows[0], database.read, proved=True) or _unreadable(rows[0])) if rows else None
 
 
 def _refuse_fenced_run(session: Session, run_id: str) -> None:
@@ -165,25 +178,76 @@ def _is_written(session: Session, record: Record) -> bool:
     return session.row("SELECT 1 FROM squall_record WHERE idem_key = ?", record.idem_key) is not None
 
 
-def _require(session: Session, handle_id: str) -> HandleState:
+def _require(session: Session, handle_id: str, *, proved: bool = False) -> HandleState:
     row = session.row(f"SELECT {_COLUMNS} FROM squall_handle WHERE id = ?", handle_id)
     if row is None:
         raise LedgerError(f"the ledger knows no handle {handle_id!r}", remedy="`squall handles` lists those it knows")
-    return _state(row)
+    state = _state(row, session.rows, proved=proved)
+    if state is None:
+        raise LedgerError(
+            f"handle {handle_id!r} in the ledger cannot be read, nor its record of when it was armed",
+            remedy="its fault may still be in: look at its place by hand, and run `squall audit verify`",
+        )
+    return state
 
 
-def _state(row: Row) -> HandleState:
+def _state(row: Row, read: Callable[..., list[Row]], *, proved: bool) -> HandleState | None:
+    """None where neither the row nor the log says what was armed; ``proved`` believes the log, which is hashed, first:
+    a flipped bit in the row may name another place."""
     handle_id, body, phase, epoch, lease_until, changed_at = row
     try:
-        handle = Handle.model_validate_json(body).model_copy(update={"epoch": int(epoch)})
+        handle = (_as_armed(handle_id, read) if proved else None) or _handle(body, handle_id)
+        handle = handle or _as_armed(handle_id, read)
+        known = Phase(phase) if phase in set(Phase) else Phase.UNREVERTED
+        if handle is None:
+            return None
         return HandleState(
-            handle=handle, phase=Phase(phase), lease_until=_moment(lease_until), changed_at=_moment(changed_at)
+            handle=handle.model_copy(update={"epoch": int(epoch)}),
+            phase=known,
+            lease_until=_moment_or_past(lease_until),
+            changed_at=_moment_or_past(changed_at),
         )
-    except (ValidationError, ValueError, TypeError) as error:
-        raise LedgerError(
-            f"handle {handle_id!r} in the ledger cannot be read ({type(error).__name__})",
-            remedy="its fault may still be in: its `fault.armed` record in the log holds the handle as it was armed",
-        ) from error
+    except (ValidationError, ValueError, TypeError):
+        return None
+
+
+def _handle(body: object, handle_id: str) -> Handle | None:
+    try:
+        handle = Handle.model_validate_json(store.as_bytes(body))
+    except (ValidationError, ValueError, RecursionError):
+        return None
+    return handle if handle.id == handle_id else None
+
+
+def _as_armed(handle_id: str, read: Callable[..., list[Row]]) -> Handle | None:
+    """The handle from its `fault.armed` record, which is hashed into the log; None where that cannot be read."""
+    columns = "r.seq, r.idem_key, r.run_id, r.kind, r.occurred_at, r.leaf_hash, r.header, r.salt, r.payload"
+    join = "squall_record r JOIN squall_handle h ON h.armed_seq = r.seq"
+    try:
+        for row in read(f"SELECT {columns} FROM {join} WHERE h.id = ?", handle_id):
+            payload = header.decode(int(row[0]), store.entry_of(*row[6:])).record.payload
+            if isinstance(payload, Armed) and payload.handle.id == handle_id:
+                return payload.handle
+    except (LedgerError, ValueError, TypeError):
+        return None
+    return None
+
+
+def _unreadable(row: Row) -> HandleState:
+    """Stands for a handle that nobody can read: it is open, blocks the sweep of no other, and cannot be reverted."""
+    name = str(row[0])
+    nowhere = DvcPlace(clone=f"unreadable:{name}", source="", commit="", data=(), format="csv")
+    run_id = name.rpartition("/")[0] or name
+    handle = Handle(id=name, run_id=run_id, step="", kind=UNREADABLE, place=nowhere, params={}, prior={}, seed=0)
+    return HandleState(handle=handle, phase=Phase.UNREVERTED, lease_until=_moment(0), changed_at=_moment(0))
+
+
+def _moment_or_past(milliseconds: object) -> datetime:
+    """A garbled time is long past: a lease that cannot be read protects nobody."""
+    try:
+        return _moment(int(str(milliseconds)))
+    except (ValueError, OverflowError, OSError):
+        return _moment(0)
 
 
 def _moment(milliseconds: int) -> datetime:

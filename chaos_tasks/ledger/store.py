@@ -134,7 +134,7 @@ def wrong_subtrees(database: Database) -> Iterator[tuple[int, int]]:
 
 
 def _same_or_conflict(record: Record, known: Row) -> Stored:
-    seq, entry = int(known[0]), _entry(known[1], known[2], known[3])
+    seq, entry = int(known[0]), entry_of(known[1], known[2], known[3])
     if not header.same_content(record, entry, seq):
         raise IdempotencyConflict(
             f"record {seq} already has the key {record.idem_key!r}, with other content",
@@ -158,10 +158,11 @@ def _raw(row: Row) -> RawRow:
     seq, idem_key, run_id, kind, occurred_at, leaf, *entry = row
     if not isinstance(seq, int):
         raise LedgerError(f"the ledger has a record numbered {seq!r}", remedy="restore a backup")
-    return RawRow(seq, str(idem_key), str(run_id), str(kind), str(occurred_at), as_bytes(leaf), _entry(*entry))
+    return RawRow(seq, str(idem_key), str(run_id), str(kind), str(occurred_at), as_bytes(leaf), entry_of(*entry))
 
 
-def _entry(raw_header: object, salt: object, payload: object) -> Entry:
+def entry_of(raw_header: object, salt: object, payload: object) -> Entry:
+    """The three columns of a record, whatever their types became."""
     return Entry(
         header=as_bytes(raw_header),
         salt=None if salt is None else as_bytes(salt),
