@@ -108,10 +108,10 @@ class Sweeper:
 
     def _revert(self, state: HandleState, by: str) -> Swept:
         handle = state.handle
-        plan = Run(self.ledger, handle.run_id).registered()
-        if plan is not None:
-            self.workspaces.end_workloads(plan)
-        try:
+        try:  # a damaged record of one run must not keep the others from being swept
+            plan = Run(self.ledger, handle.run_id).registered()
+            if plan is not None:
+                self.workspaces.end_workloads(plan)
             receipt = acts.revert(self._parts(state), state, by=by)
         except SquallError as error:
             return self._swept(state, False, error.message)
