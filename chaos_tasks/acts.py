@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from chaos_tasks.errors import Fenced, IdempotencyConflict, InjectError, LedgerError, RevertError, SquallError
+from chaos_tasks.errors import (
+    Fenced,
+    IdempotencyConflict,
+    InjectError,
+    LedgerError,
+    RevertError,
+    SetupError,
+    SquallError,
+)
 from chaos_tasks.faults.base import Fault, FaultContext, FaultParams
 from chaos_tasks.model.handle import (
     OPEN_PHASES,
@@ -29,6 +37,9 @@ INSIDERS = frozenset({"supervisor", "revert task"})
 """Reverters that hold the handle's epoch already; everyone else takes it over and so fences them."""
 
 CLEAN = frozenset({Finding.REVERTED, Finding.ARMED})
+
+NO_LEDGER = (LedgerError, SetupError)
+"""What a ledger raises that cannot be reached; a server that is gone is a part of the environment that is missing."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ def inject(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
     try:
         _check_epoch(one, Phase.INJECTING)
         _move(one, Phase.INJECTED, {Phase.INJECTING}, RecordKind.INJECT_APPLIED, receipt=receipt)
-    except (Fenced, LedgerError) as error:
+    except (Fenced, *NO_LEDGER) as error:
         _undo_own_act(one, error)
         raise
     return receipt
@@ -88,12 +99,13 @@ def inject(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
 def revert(parts: ActParts, state: HandleState, *, by: str) -> Receipt:
     """Bring the prior state back and prove it; from any phase, any number of times.
 
-    ``by`` is "revert task" or "supervisor" for a holder of the epoch; anyone else takes the handle over first.
+    ``by`` is "revert task" or "supervisor" for a holder of the epoch in which it was armed; anyone else takes the
+    handle over first.
     Raises RevertError when the prior state is not proved to be back, and Fenced when somebody else reverts it.
     """
     if state.phase is Phase.REVERTED:
         return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
-    if by not in INSIDERS:
+    if by not in INSIDERS or _is_left_behind(parts, state):
         state = parts.ledger.take_over(state.handle.id, lease_s=parts.context.lease_s)
         if state.phase is Phase.REVERTED:
             return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
@@ -123,17 +135,20 @@ class _Act:
     handle: Handle
     by: str
     attempt: int
+    began: float  # monotonic seconds, from before the intent: the lease lasts at least until then plus its length
 
 
 def _begin(parts: ActParts, handle: Handle, by: str, intent: RecordKind) -> _Act:
     """The try number is in the log: one more than the intents that are there."""
     earlier = parts.ledger.records(run_id=handle.run_id, kinds=(intent,))
-    return _Act(parts, handle, by, 1 + sum(stored.record.handle_id == handle.id for stored in earlier))
+    attempt = 1 + sum(stored.record.handle_id == handle.id for stored in earlier)
+    return _Act(parts, handle, by, attempt, parts.context.clock.monotonic())
 
 
 def _do_inject(one: _Act) -> Receipt:
     fault, handle, context = one.parts.fault, one.handle, one.parts.context
     params = one.parts.params(handle)
+    _refuse_late(one)
     try:
         receipt = fault.inject(handle, params, context)
         finding = fault.inspect(handle, params, context)
@@ -151,6 +166,7 @@ def _do_inject(one: _Act) -> Receipt:
 
 def _do_revert(one: _Act) -> tuple[Receipt, Fingerprint]:
     parts, handle = one.parts, one.handle
+    _refuse_late(one)
     try:
         receipt = parts.fault.revert(handle, parts.params(handle), parts.context)
         after = parts.fault.fingerprint(handle.place, parts.context)
@@ -215,8 +231,39 @@ def _undo_own_act(one: _Act, cause: SquallError) -> None:
     try:
         record = _record(one, RecordKind.INJECT_FAILED, error=f"undone at once, since {cause.message}")
         one.parts.ledger.append(record)
-    except LedgerError as error:
+    except NO_LEDGER as error:
         cause.add_note(f"not recorded either: {error.message}")
+
+
+def _refuse_late(one: _Act) -> None:
+    """Raise Fenced, nothing done, when the process stood still between its intent and its act for a whole lease.
+
+    By the host's own clock, which counts the time asleep: a sweep may have put the place back, and another run have
+    taken it, without this process having been told.
+    """
+    late_s = one.parts.context.clock.monotonic() - one.began
+    if late_s > one.parts.context.lease_s:
+        raise Fenced(
+            f"{one.handle.id}: {late_s:.0f} s passed between the intent and the act, more than the lease of "
+            f"{one.parts.context.lease_s:g} s; nothing was done",
+            remedy=f"leave it to the sweep, or `{_remedy(one.handle)}`",
+        )
+
+
+def _is_left_behind(parts: ActParts, state: HandleState) -> bool:
+    """Whether somebody took the handle over and did not bring it back: then an insider takes it over in its turn.
+
+    Raises Fenced while that one is at it: an insider must not act under an epoch that another process opened.
+    """
+    handle, payload = state.handle, _latest_payload(parts, state.handle, RecordKind.FAULT_ARMED)
+    if not isinstance(payload, Armed) or handle.epoch == payload.handle.epoch:
+        return False
+    if state.phase is Phase.UNREVERTED or state.lease_until <= parts.ledger.now():
+        return True
+    raise Fenced(
+        f"{handle.id} was taken over, and is being put back by whoever did so",
+        remedy=f"wait for the sweep, or `{_remedy(handle)}`",
+    )
 
 
 def _check_epoch(one: _Act, phase: Phase) -> None:

@@ -14,8 +14,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds, never backwards."""
-        return time.monotonic()
+        """Seconds, never backwards, and going on while the machine is suspended: leases do not wait for it."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -386,7 +386,7 @@ class Engine:
             self.revert(plan.run_id)
         except RevertError:
             return self.judge(plan.run_id)  # recorded; the verdict says unreverted and names the command
-        except LedgerError:
+        except acts.NO_LEDGER:
             self._undo_unrecorded(plan, armed)
             raise
         self._part(plan, lambda: self.recovery(plan.run_id))

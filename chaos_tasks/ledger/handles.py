@@ -63,7 +63,7 @@ def transition(
     _refuse_other_handle(record, handle_id)
     state = _require(session, handle_id)
     _refuse_stale(state, expect, epoch, repeated=state.phase is to and _is_written(session, record))
-    if to is Phase.INJECTING:
+    if to in (Phase.INJECTING, Phase.INJECTED):  # a swept run may neither begin to hurt nor believe that it did
         _refuse_fenced_run(session, state.handle.run_id)
     store.append(session, record)
     now = session.now_ms()

@@ -101,6 +101,7 @@ class MemoryLedger:
             known = self._handles.get(handle.id)
             if known is not None:
                 return known
+            self._refuse_fenced(handle.run_id)
             self.append(record)
             return self._put(handle, Phase.ARMED, self._lease(lease_s))
 
@@ -123,6 +124,8 @@ class MemoryLedger:
                     f"{handle_id} is {state.phase.value} in epoch {state.handle.epoch}, not as epoch {epoch} left it",
                     remedy="leave it to its new holder",
                 )
+            if to in (Phase.INJECTING, Phase.INJECTED):
+                self._refuse_fenced(state.handle.run_id)
             self.append(record)
             return self._put(state.handle, to, state.lease_until if lease_s is None else self._lease(lease_s))
 
@@ -130,8 +133,7 @@ class MemoryLedger:
         """Extend all leases of a run; raises Fenced since one of its handles was taken over."""
         with self._guard:
             self._require_up()
-            if run_id in self._fenced:
-                raise Fenced(f"{run_id}: {self._fenced[run_id]}", remedy="end its processes and do nothing more")
+            self._refuse_fenced(run_id)
             until = self._lease(lease_s)
             for state in self.handles(run_id=run_id, phases=OPEN_PHASES):
                 self._put(state.handle, state.phase, until)
@@ -156,6 +158,7 @@ class MemoryLedger:
             self._require_up()
             if (handle_id, n) in self._claims:
                 return False
+            self._refuse_fenced(record.run_id)
             state = self._handles.get(handle_id)
             if state is not None and (state.handle.epoch > 1 or state.phase in ENDING_PHASES):
                 raise Fenced(f"firing {n} of {handle_id} may not happen: the handle is {state.phase.value}")
@@ -174,7 +177,8 @@ class MemoryLedger:
                     raise
                 place = self._stand(run_id, locks, queue_s)
                 raise Queued(busy.message, since=place.since, remedy=busy.remedy) from None
-            self._fenced.pop(run_id, None)
+            if not any(one.handle.epoch > 1 for one in self.handles(run_id=run_id)):
+                self._fenced.pop(run_id, None)  # it lost locks only, and has them again
             for lock in locks:
                 self._locks.append(_Held(lock, run_id, self._lease(lease_s)))
             place_left = self._line.pop(run_id, None)
@@ -210,6 +214,10 @@ class MemoryLedger:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def _refuse_fenced(self, run_id: str) -> None:
+        if run_id in self._fenced:
+            raise Fenced(f"{run_id}: {self._fenced[run_id]}", remedy="end its processes and do nothing more")
 
     def _refuse_conflicts(self, run_id: str, locks: Sequence[Lock]) -> None:
         for lock in sorted(locks, key=lambda lock: lock.key):

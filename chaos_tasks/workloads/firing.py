@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
-from chaos_tasks.errors import LedgerError, SquallError, WorkloadError
+from chaos_tasks.errors import SquallError, WorkloadError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.handle import Handle, Phase
 from chaos_tasks.model.place import Place, ProcessPlace
@@ -155,7 +155,7 @@ class FiringDesk:
             state = self._ledger.handle(one.handle.id)
             if state is not None:
                 self._update(one.position, reverted=acts.revert(one.parts, state, by=SUPERVISOR))
-        except LedgerError as error:
+        except acts.NO_LEDGER as error:
             self._update(one.position, error=f"{error.message}; {self._undo_unrecorded(one)}")
         except Exception as error:  # noqa: BLE001  the record says unreverted; the other holds must still be reverted
             self._update(one.position, error=_say(error))

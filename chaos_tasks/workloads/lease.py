@@ -10,6 +10,9 @@ from chaos_tasks.ports import Clock, Ledger
 
 JOIN_S = 5.0
 
+GIVEN_UP_SHARE = 0.8
+"""Unrenewed for this share of the lease it counts as lost: the rest is time to revert and end before a sweep comes."""
+
 
 class LeaseKeeper:
     """Renews every third of the lease in a thread, over a connection of its own; ``lost`` says why it is over."""
@@ -43,7 +46,7 @@ class LeaseKeeper:
     def check(self) -> str:
         """Why the lease is lost, or an empty text; also where the renewing thread is stuck in a dead connection."""
         if not self.lost and self._overdue():
-            self.lost = f"the lease of {self._run_id} was not renewed for {self._lease_s:g} s"
+            self.lost = f"the lease of {self._run_id} was not renewed for {GIVEN_UP_SHARE * self._lease_s:g} s"
         return self.lost
 
     def _keep(self) -> None:
@@ -66,4 +69,4 @@ class LeaseKeeper:
             ledger.close()
 
     def _overdue(self) -> bool:
-        return self._clock.monotonic() - self._renewed_at > self._lease_s
+        return self._clock.monotonic() - self._renewed_at > GIVEN_UP_SHARE * self._lease_s

@@ -6,6 +6,8 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +19,7 @@ from pydantic import JsonValue
 from chaos_tasks import acts
 from chaos_tasks.acts import ActParts
 from chaos_tasks.clients import from_credentials
-from chaos_tasks.errors import Fenced, InjectError, LedgerError, RevertError
+from chaos_tasks.errors import Fenced, InjectError, LedgerError, RevertError, SetupError
 from chaos_tasks.faults.base import FaultContext, FaultParams
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import (
@@ -199,6 +201,76 @@ def test_an_injected_handle_gives_its_receipt_again(world: World) -> None:
     assert world.kinds().count(RecordKind.INJECT_INTENT) == 1
 
 
+def test_a_holder_that_stood_still_before_its_act_does_nothing(world: World) -> None:
+    """SIGSTOP between intent and act, for longer than the lease: swept meanwhile or not, it must not act."""
+    asleep = world.parts.context.lease_s + 1
+    begun = world.ledger.transition
+
+    def stand_still(*args: Any, **kwargs: Any) -> HandleState:
+        state = begun(*args, **kwargs)
+        world.clock.advance(asleep)
+        return state
+
+    world.ledger.transition = stand_still  # type: ignore[method-assign]
+    world.fault.trouble = AssertionError("it acted")
+    with pytest.raises(Fenced, match="nothing was done"):
+        acts.inject(world.parts, world.state())
+    with pytest.raises(Fenced, match="nothing was done"):
+        acts.revert(world.parts, world.state(), by="revert task")
+    world.ledger.transition = begun  # type: ignore[method-assign]
+    world.fault.trouble = None
+    acts.revert(world.parts, world.state(), by="sweep")
+    assert world.file.read_text() == HEALTHY
+
+
+def test_an_insider_does_not_act_under_an_epoch_that_a_sweep_opened(world: World) -> None:
+    acts.inject(world.parts, world.state())
+    world.ledger.take_over("run/step", lease_s=60)
+    with pytest.raises(Fenced, match="being put back"):
+        acts.revert(world.parts, world.state(), by="supervisor")
+    assert world.state().handle.epoch == 2
+    assert world.file.read_text() == HURT
+    world.clock.advance(61)  # that sweep died: its lease is over
+    acts.revert(world.parts, world.state(), by="revert task")
+    assert world.state().handle.epoch == 3
+    assert world.file.read_text() == HEALTHY
+
+
+def test_a_server_that_is_gone_after_the_act_undoes_it_too(world: World) -> None:
+    """PostgreSQL that does not answer a reconnect is a SetupError, no LedgerError."""
+
+    def gone(handle_id: str) -> HandleState:
+        raise SetupError("no ledger server answers")
+
+    def stop_server() -> None:
+        world.ledger.handle = gone  # type: ignore[assignment]
+
+    state = world.state()
+    world.fault.trouble = stop_server
+    with pytest.raises(SetupError):
+        acts.inject(world.parts, state)
+    assert world.file.read_text() == HEALTHY
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+def test_a_host_clock_that_jumps_changes_nothing(world: World, days: int) -> None:
+    """Leases are the database's; the host's wall clock only dates records."""
+
+    class Jumping:
+        def now(self) -> datetime:
+            return world.clock.now() + timedelta(days=days)
+
+        monotonic, sleep = world.clock.monotonic, world.clock.sleep
+
+    acts.inject(world.parts, world.state())
+    until = world.state().lease_until
+    jumped = replace(world.parts, context=replace(world.parts.context, clock=Jumping()))
+    assert world.ledger.handles(expired=True) == []
+    assert world.state().lease_until == until
+    acts.revert(jumped, world.state(), by="revert task")
+    assert world.file.read_text() == HEALTHY
+
+
 class Acting(RuleBasedStateMachine):
     """Any order of acts, failures, crashes and sweeps."""
 
@@ -251,7 +323,7 @@ class Acting(RuleBasedStateMachine):
         assert len(keys) == len(set(keys))
 
     def _try(self, act: Any) -> None:
-        with suppress(InjectError, RevertError, Crash):
+        with suppress(InjectError, RevertError, Fenced, Crash):
             act()
 
 

@@ -15,7 +15,7 @@ from chaos_tasks.faults.process.places import process_place
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
 from chaos_tasks.model.place import Place, ProcessPlace
-from chaos_tasks.targets.process import ProcessIdentity, group, is_alive, tree
+from chaos_tasks.targets.process import ProcessIdentity, group, is_alive
 
 
 class Scope(StrEnum):
@@ -69,8 +69,8 @@ class Kill:
         return find_ended(handle)
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:
-        """Which processes of the workload live."""
-        return living(tree(process_place(place)))
+        """Which processes of the launch live; one that its runtime starts anew is another launch."""
+        return living(group(process_place(place)))
 
 
 def choose(place: ProcessPlace, scope: Scope, seed: int) -> Sequence[ProcessIdentity]:

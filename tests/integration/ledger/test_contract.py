@@ -114,6 +114,36 @@ def test_taking_over_fences_whoever_held_the_handle(ledger: Ledger) -> None:
     assert ledger.take_over("h1", lease_s=LONG_S).handle.epoch == 2  # reverted: nothing left to take
 
 
+def test_one_swept_handle_stops_the_whole_run(ledger: Ledger) -> None:
+    first, second = handle("a"), handle("b", principal="other")
+    ledger.arm(first, armed(first), lease_s=300)
+    ledger.arm(second, armed(second), lease_s=300)
+    ledger.take_over("a", lease_s=300)
+    with pytest.raises(Fenced):
+        ledger.renew("run-1", lease_s=300)
+    with pytest.raises(Fenced):
+        ledger.claim("b", 0, note("claim", kind=RecordKind.TRIGGER_CLAIMED, handle_id="b"))
+    with pytest.raises(Fenced):
+        ledger.arm(handle("c"), armed(handle("c")), lease_s=300)
+    intent = act(second, RecordKind.INJECT_INTENT)
+    with pytest.raises(Fenced):
+        ledger.transition("b", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=intent)
+    reverting = act(second, RecordKind.REVERT_INTENT)
+    ledger.transition("b", to=Phase.REVERTING, expect=[Phase.ARMED], epoch=1, record=reverting)
+
+
+def test_a_swept_run_may_not_believe_that_it_injected(ledger: Ledger) -> None:
+    first, second = handle("a"), handle("b", principal="other")
+    for one in (first, second):
+        ledger.arm(one, armed(one), lease_s=LONG_S)
+    intent = act(second, RecordKind.INJECT_INTENT)
+    ledger.transition("b", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=intent)
+    ledger.take_over("a", lease_s=LONG_S)
+    applied = act(second, RecordKind.INJECT_APPLIED)
+    with pytest.raises(Fenced):
+        ledger.transition("b", to=Phase.INJECTED, expect=[Phase.INJECTING], epoch=1, record=applied)
+
+
 def test_renewing_extends_every_open_handle_of_the_run(ledger: Ledger) -> None:
     ledger.arm(handle("a"), armed(handle("a")), lease_s=0)
     ledger.arm(handle("b", run_id="run-2"), armed(handle("b", run_id="run-2")), lease_s=0)

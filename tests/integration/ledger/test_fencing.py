@@ -9,27 +9,10 @@ from chaos_tasks.ledger import DatabaseLedger
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import RecordKind
-from tests.ledger_samples import act, armed, handle, note
+from tests.ledger_samples import act, armed, handle
 
-A, B = handle("a"), handle("b", principal="other")
+A = handle("a")
 KEY = [Lock(key="k", exclusive=True)]
-
-
-def test_one_swept_handle_stops_the_whole_run(ledger: DatabaseLedger) -> None:
-    ledger.arm(A, armed(A), lease_s=300)
-    ledger.arm(B, armed(B), lease_s=300)
-    ledger.take_over("a", lease_s=300)
-    with pytest.raises(Fenced):
-        ledger.renew("run-1", lease_s=300)
-    with pytest.raises(Fenced):
-        ledger.claim("b", 0, note("claim", kind=RecordKind.TRIGGER_CLAIMED, handle_id="b"))
-    with pytest.raises(Fenced):
-        ledger.arm(handle("c"), armed(handle("c")), lease_s=300)
-    intent = act(B, RecordKind.INJECT_INTENT)
-    with pytest.raises(Fenced):
-        ledger.transition("b", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=intent)
-    reverting = act(B, RecordKind.REVERT_INTENT)
-    ledger.transition("b", to=Phase.REVERTING, expect=[Phase.ARMED], epoch=1, record=reverting)
 
 
 def test_a_run_whose_locks_went_to_another_is_fenced_until_it_has_them_again(ledger: DatabaseLedger) -> None:
