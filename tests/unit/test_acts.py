@@ -243,7 +243,7 @@ def test_a_server_that_is_gone_after_the_act_undoes_it_too(world: World) -> None
         raise SetupError("no ledger server answers")
 
     def stop_server() -> None:
-        world.ledger.handle = gone  # type: ignore[assignment]
+        world.ledger.handle = gone  # type: ignore[method-assign]
 
     state = world.state()
     world.fault.trouble = stop_server
