@@ -50,6 +50,9 @@ from chaos_tasks.workspaces import Workspaces
 
 REVERT_TASK = "revert task"
 LOCK_POLL_S = 0.5
+PLACE_S = 30.0
+"""How long a waiting run keeps its place in line unheard of: many looks, since a slow machine must not cost it."""
+
 LONGEST_PAST = timedelta(days=400)
 """Undecided evidence may be carried over from 60 nights, which need not be the last 60 days."""
 
@@ -154,15 +157,16 @@ class Engine:
         return plan
 
     def _lock(self, plan: Plan) -> None:
-        """Wait for the locks as long as the settings allow; all or none."""
+        """Wait in line for the locks as long as the settings allow; all or none."""
         deadline = self.parts.clock.monotonic() + self.parts.lock_wait_s
         while True:
             try:
-                self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=QUEUED_LEASE_S)
+                queue_s = PLACE_S if self.parts.lock_wait_s > 0 else 0.0
+                self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=QUEUED_LEASE_S, queue_s=queue_s)
                 break
-            except TargetBusy:
-                if self.parts.clock.monotonic() >= deadline:
-                    raise
+            except TargetBusy as busy:
+                if not busy.passes or self.parts.clock.monotonic() >= deadline:
+                    raise  # the refusal gives the place in line back with everything else
                 self.parts.clock.sleep(LOCK_POLL_S)
         keys = [("exclusive " if lock.exclusive else "shared ") + lock.key for lock in plan.locks]
         # Taken again by a retry, or after a refusal gave them back: the count keeps the keys apart.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -187,6 +188,16 @@ def test_two_runs_of_one_experiment_never_meet(toy: ToyProject) -> None:
         toy.engine().arm(request("run-2"))
     assert caught.value.remedy
     assert phases(toy) == [Phase.ARMED]
+    assert "is held by run-1" in toy.notes(RecordKind.RUN_REFUSED, "run-2")[0]
+
+
+def test_a_run_waits_in_line_and_leaves_it_when_its_patience_is_over(toy: ToyProject) -> None:
+    toy.engine().arm(request())
+    patient = toy.engine()
+    patient = replace(patient, parts=replace(patient.parts, lock_wait_s=2.0))
+    with pytest.raises(TargetBusy, match="run-1"):
+        patient.arm(request("run-2"))
+    assert toy.ledger.waiting() == []
     assert "is held by run-1" in toy.notes(RecordKind.RUN_REFUSED, "run-2")[0]
 
 
