@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from chaos_tasks.composition import Squall
+    from chaos_tasks.reports.night import NightReport
 
 WAITING: Mapping[str, Any] = {
     "wait_for_completion": True,
@@ -58,7 +59,7 @@ class RunExperimentOperator(TriggerDagRunOperator):
 
 class SummariseCampaignOperator(SquallOperator):
     """
-    Writes the morning's report from the ledger, whatever became of the runs.
+    Writes the morning's report from the ledger, whatever became of the runs; fails over a lost or an unreverted one.
 
     :param campaign_id: the campaign (templated).
     """
@@ -78,4 +79,17 @@ class SummariseCampaignOperator(SquallOperator):
         exported = squall.exports.night(self.campaign_id, over=True)
         self.log.info("%s", exported.screen)
         context["ti"].xcom_push(key=REPORT_URL, value=str(exported.html))
+        unsafe = not_in_order(squall, self.campaign_id, exported.report)
+        if unsafe:
+            raise AirflowFailException(f"{self.campaign_id}: {unsafe}\n  -> `squall status`, then {exported.html}")
         return str(exported.html)
+
+
+def not_in_order(squall: Squall, campaign_id: str, report: NightReport) -> str:
+    """Why a night must not look well in Airflow, whatever its experiments found; empty when it is in order."""
+    from chaos_tasks.reports.night import Urgency
+
+    left = [row.run_id for row in report.act_on if row.urgency is Urgency.UNREVERTED]
+    if left:
+        return f"not reverted: {', '.join(left)}"
+    return "" if squall.campaign.is_over(campaign_id) else "a planned run has neither a verdict nor a refusal"
