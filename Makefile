@@ -66,6 +66,9 @@ kill-matrix: setup ## Kill the run of every fault at every point, and write docs
 bench-judging: setup .venv-bench/ready ## Measure fairness intervals and drift checks beside fairlearn, evidently and scipy
 	@$(BIN)/python -m benchmarks.judging --opponents .venv-bench/bin/python
 
+bench-kills_beside: setup .venv-bench/ready ## Count what the same kills leave behind: Chaos Toolkit beside Squall
+	@$(BIN)/python -m benchmarks.kills_beside --opponents .venv-bench/bin/python
+
 .venv-bench/ready: requirements/bench.txt | setup
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-bench
 	@$(BIN)/uv pip sync -q --python .venv-bench/bin/python requirements/bench.txt
