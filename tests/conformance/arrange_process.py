@@ -17,10 +17,11 @@ from chaos_tasks.clients import from_credentials
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.place import Place, ProcessPlace, TaskPlace
-from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity, end_tree, place_of
+from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity, end_tree, group, is_alive, place_of
 from chaos_tasks.testing.conformance import Arrangement
 
 WORKER = ("/bin/sh", "-c", "sleep 600 & wait")
+WORKERS = 2  # the shell and its child
 
 
 class Runtime:
@@ -28,7 +29,8 @@ class Runtime:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._places: list[ProcessPlace] = []
+        self._spawned: list[ProcessPlace] = []
+        self._places: list[ProcessPlace] = []  # those that are whole
         self._closed = Event()
         self._started = Event()
         self._thread = Thread(target=self._keep, daemon=True)
@@ -44,24 +46,27 @@ class Runtime:
 
     def close(self) -> None:
         self._closed.set()
-        for place in self._places:
+        for place in self._spawned:
             end_tree(place, 0.0)
         self._thread.join(10)
 
     def _keep(self) -> None:
         while not self._closed.is_set():
-            environment = {MARK_VARIABLE: f"{self._folder}#{len(self._places)}", "PATH": os.environ["PATH"]}
+            environment = {MARK_VARIABLE: f"{self._folder}#{len(self._spawned)}", "PATH": os.environ["PATH"]}
             # posix_spawn, since the conformance suite counts each Popen as an act of the fault
             pid = os.posix_spawn(WORKER[0], WORKER, environment, setsid=True)
-            self._places.append(
-                place_of(
-                    pid,
-                    trial_id=str(self._folder),
-                    out=str(self._folder / "out"),
-                    checkpoints=str(self._folder / "checkpoints"),
-                    checkpoint_glob="*.ckpt",
-                )
+            place = place_of(
+                pid,
+                trial_id=str(self._folder),
+                out=str(self._folder / "out"),
+                checkpoints=str(self._folder / "checkpoints"),
+                checkpoint_glob="*.ckpt",
             )
+            self._spawned.append(place)
+            # Until the shell has its child, a fingerprint of the group would change by itself.
+            while is_alive(place) and len(group(place)) < WORKERS and not self._closed.wait(0.002):
+                pass
+            self._places.append(place)
             self._started.set()
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
