@@ -74,9 +74,19 @@ bench-kills_beside: setup .venv-bench/ready ## Count what the same kills leave b
 	@$(BIN)/uv pip sync -q --python .venv-bench/bin/python requirements/bench.txt
 	@touch $@
 
+audit-oracles: setup .venv-oracles/ready ## Hold the evidence against independent implementations: compliance-trestle, pymerkle, securesystemslib
+	@SQUALL_ORACLES=$(CURDIR)/.venv-oracles/bin/python $(PYTEST) tests/oracles
+
+.venv-oracles/ready: requirements/oracles.txt | setup
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-oracles
+	@$(BIN)/uv pip sync -q --python .venv-oracles/bin/python requirements/oracles.txt
+	@touch $@
+
 lock: setup ## Resolve the dependencies again
-	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra celery --extra lab --extra dev \
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra celery --extra lab --extra pdf --extra dev \
 	  -c requirements/constraints.txt --python-version 3.11 --universal --generate-hashes -o requirements/lock.txt
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q requirements/oracles.in --python-version 3.11 --universal \
+	  --generate-hashes -o requirements/oracles.txt
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q requirements/bench.in --python-version 3.11 --universal \
 	  --generate-hashes -o requirements/bench.txt
 	@echo 'uv==0.13.9' | UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q - --python-version 3.11 \
