@@ -12,7 +12,7 @@ from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.errors import SquallError, WorkloadError
 from chaos_tasks.faults.base import FaultContext
-from chaos_tasks.model.handle import Handle, Phase
+from chaos_tasks.model.handle import OPEN_PHASES, Handle, Phase
 from chaos_tasks.model.place import Place, ProcessPlace
 from chaos_tasks.model.record import Act, Note, Record, RecordKind
 from chaos_tasks.model.spec import FiringSpec, TrialSpec
@@ -71,6 +71,7 @@ class FiringDesk:
             self._waiting.remove(firing)
             self._remember(firing)
         self.revert_due(now=float("-inf"))
+        self._end_others()
         for firing in self._waiting:  # imports and connections now, not between the trigger and the act
             with suppress(Exception):  # said when it fires
                 self._parts(firing)
@@ -168,6 +169,18 @@ class FiringDesk:
             return f"not undone: {_say(error)}"
 
     # --- what an earlier supervisor did -------------------------------------------------------------------------
+
+    def _end_others(self) -> None:
+        """Another trial's hold, left in by a supervisor that was killed: it shall not be in under this trial.
+
+        One that cannot be put back now is left to the revert task and the sweep.
+        """
+        ours = {_firing_id(firing) for firing in self._spec.firings}
+        for state in self._ledger.handles(run_id=self._spec.run_id, phases=OPEN_PHASES):
+            for firing in self._spec.firings:
+                if state.handle.id.startswith(f"{firing.parent_handle_id}/") and state.handle.id not in ours:
+                    with suppress(Exception):
+                        acts.revert(self._parts(firing), state, by=SUPERVISOR)
 
     def _claimed(self) -> set[tuple[str, object]]:
         found: set[tuple[str, object]] = set()

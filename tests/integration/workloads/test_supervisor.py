@@ -184,6 +184,26 @@ def test_a_dead_supervisor_makes_the_trial_void_and_leaves_nothing(tmp_path: Pat
     assert alive_workloads(tmp_path / "out") == []
 
 
+def test_a_hold_of_a_dead_supervisor_is_not_in_under_the_next_trial(tmp_path: Path, runner: SupervisedRunner) -> None:
+    (tmp_path / "second").mkdir()
+    pause = firing("process.pause", hold="1h")
+    serving = Thread(target=lambda: runner.run(make_spec(tmp_path, gate="never", firings=(pause,))))
+    serving.start()
+    ledger = open_ledger(supervisor_environment(tmp_path)["SQUALL_LEDGER_URL"])
+    eventually(lambda: bool(ledger.handles(phases=(Phase.INJECTED,))), "injection")
+    assert runner.pid is not None
+    os.kill(runner.pid, signal.SIGKILL)
+    serving.join(20)
+    again = firing("process.pause", hold="1ms", n=1)
+    trial = runner.run(make_spec(tmp_path / "second", steps=40, firings=(again,)))
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+    assert [one.handle_id for one in trial.firings] == ["run-1/step/1"]
+    told = [(one.record.kind, one.record.handle_id) for one in ledger.records(run_id="run-1")]
+    first_is_out = told.index((RecordKind.REVERT_VERIFIED, "run-1/step/0"))
+    assert first_is_out < told.index((RecordKind.INJECT_INTENT, "run-1/step/1"))
+    ledger.close()
+
+
 def test_close_reverts_the_hold_and_ends_the_workload(tmp_path: Path, runner: SupervisedRunner) -> None:
     found: list[Trial] = []
     pause = firing("process.pause", hold="1h")
