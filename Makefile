@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status nightly kill-matrix test check static format unit integration system lock schemas screenshots clean
+.PHONY: help setup up down status nightly kill-matrix airflow-kills test check static format unit integration system lock schemas screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | column -ts "$$(printf '\t')"
@@ -62,6 +62,9 @@ bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-fault
 
 kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about 40 minutes on two cores)
 	@$(BIN)/python -m tests.kill_matrix --workers 2 --quiet --write
+
+airflow-kills: setup ## Kill, mark, clear, pause and restart under the real scheduler, and write docs/airflow-kills.md (about 50 minutes)
+	@$(BIN)/python -m tests.airflow_kills --write
 
 bench-judging: setup .venv-bench/ready ## Measure fairness intervals and drift checks beside fairlearn, evidently and scipy
 	@$(BIN)/python -m benchmarks.judging --opponents .venv-bench/bin/python

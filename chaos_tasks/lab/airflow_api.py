@@ -170,6 +170,10 @@ class AirflowApi:
         """End or requeue a run by hand."""
         self._call("PATCH", _run(dag_id, run_id), {"state": state})
 
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a run that has ended; raises AirflowApiError for one that has not."""
+        self._call("DELETE", _run(dag_id, run_id))
+
     def clear(
         self, dag_id: str, run_id: str, task_ids: Sequence[str], *, downstream: bool = True, only_failed: bool = False
     ) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ that another machine's task left in a folder, and no process of it.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,13 +24,14 @@ import pytest
 from chaos_tasks.lab import cluster, processes, stack
 from chaos_tasks.lab.airflow_api import AirflowApi, DagRun
 from chaos_tasks.lab.machine import process_in
-from chaos_tasks.lab.parts import LabOptions, Part
+from chaos_tasks.lab.parts import Part
 from chaos_tasks.lab.state import LabState
 from chaos_tasks.lab.waiting import wait_until
 from chaos_tasks.ledger import open_ledger
+from tests.airflow_kills.project import prepare
 from tests.servers import make_short_folder
-from tests.system.conftest import ROOT, Lab
-from tests.system.tiny_target import METHODS, make_project
+from tests.system.conftest import ROOT, Lab, environment_of, options_of
+from tests.system.tiny_target import make_project
 
 WORK = ("work-1", "work-2")
 
@@ -133,20 +133,10 @@ def cluster_lab() -> Iterator[ClusterLab]:
 
     folder = make_short_folder()
     project = make_project(folder / "p", ROOT / "dags")
-    inherited = os.environ.get("PYTHONPATH", "")
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", os.pathsep.join(part for part in (str(project.site), inherited) if part))
-        environment.setenv("SQUALL_MLFLOW_URI", f"sqlite:///{project.home}/mlflow.db")
-        expected = frozenset({f"chaos_{name}" for name in METHODS} | {"chaos_nightly", "chaos_on_demand"})
-        options = LabOptions(
-            home=project.home,
-            dags=project.dags,
-            config=project.config,
-            ports=None,
-            lanes=4,
-            expected_dags=expected,
-            work_machines=len(WORK),
-        )
+        for name, value in environment_of(project).items():
+            environment.setenv(name, value)
+        options = options_of(project, prepare(project), lanes=4, work_machines=len(WORK))
         try:
             state = stack.up(options, {Part.AIRFLOW}, report=print)
             with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from chaos_tasks.model.verdict import Verdict
 from chaos_tasks.ports import Ledger
 from chaos_tasks.runs import Run
 from chaos_tasks.settings import read_settings
+from tests.airflow_kills.project import prepare
 from tests.servers import make_short_folder
 from tests.system.tiny_target import METHODS, TinyProject, make_project
 
@@ -85,16 +87,19 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Starts in about half a minute; everything is ended and removed afterwards."""
+    with local_lab() as running:
+        yield running
+
+
+@contextmanager
+def local_lab() -> Iterator[Lab]:
+    """Airflow with its LocalExecutor, and a sweeper."""
     folder = make_short_folder()
     project = make_project(folder / "p", ROOT / "dags")
-    inherited = os.environ.get("PYTHONPATH", "")
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", os.pathsep.join(part for part in (str(project.site), inherited) if part))
-        environment.setenv("SQUALL_MLFLOW_URI", f"sqlite:///{project.home}/mlflow.db")
-        expected = frozenset({f"chaos_{name}" for name in METHODS} | {"chaos_nightly", "chaos_on_demand"})
-        options = LabOptions(
-            home=project.home, dags=project.dags, config=project.config, ports=None, lanes=2, expected_dags=expected
-        )
+        for name, value in environment_of(project).items():
+            environment.setenv(name, value)
+        options = options_of(project, prepare(project), lanes=2)
         try:
             state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER})
             assert state.airflow_password is not None
@@ -107,3 +112,26 @@ def lab() -> Iterator[Lab]:
             stack.down(project.home)
             processes.end_strays(project.home)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment_of(project: TinyProject) -> dict[str, str]:
+    """What the lab's processes inherit."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    return {
+        "PYTHONPATH": os.pathsep.join(part for part in (str(project.site), inherited) if part),
+        "SQUALL_MLFLOW_URI": f"sqlite:///{project.home}/mlflow.db",
+    }
+
+
+def options_of(project: TinyProject, more: frozenset[str], *, lanes: int, work_machines: int = 0) -> LabOptions:
+    """How its lab is started, and started again."""
+    expected = {f"chaos_{name}" for name in (*METHODS, *more)} | {"chaos_nightly", "chaos_on_demand"}
+    return LabOptions(
+        home=project.home,
+        dags=project.dags,
+        config=project.config,
+        ports=None,
+        lanes=lanes,
+        expected_dags=frozenset(expected),
+        work_machines=work_machines,
+    )

@@ -1,0 +1,67 @@
+"""Follows a run in its ledger while it is struck: leases, handles and locks, five times a second."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Event, Thread
+
+from chaos_tasks.ledger import lock_table, open_ledger
+from chaos_tasks.ledger.database import Session
+from chaos_tasks.ledger.opening import open_database
+from chaos_tasks.model.handle import OPEN_PHASES, Phase
+from chaos_tasks.model.plan import Lock
+from chaos_tasks.runs import Run
+
+EVERY_S = 0.2
+SOMEBODY_ELSE = "somebody-else"
+HELD = frozenset({Phase.INJECTING, Phase.INJECTED})
+
+
+@dataclass
+class Follower(AbstractContextManager["Follower"]):
+    """Looks with connections of its own, and writes nothing."""
+
+    url: str
+    run_id: str
+    lease_s: float
+    past_lease_s: float = 0.0
+    renewed_at: datetime | None = None
+    locked_at: float = 0.0
+    trouble: str = ""
+    _done: Event = field(default_factory=Event)
+    _thread: Thread | None = None
+
+    def __enter__(self) -> Follower:
+        self._thread = Thread(target=self._follow, name="follower", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _follow(self) -> None:
+        try:
+            with closing(open_ledger(self.url)) as ledger, closing(open_database(self.url)) as database:
+                locks = Run(ledger, self.run_id).plan().locks
+                while not self._done.is_set():
+                    now = ledger.now()
+                    for state in ledger.handles(run_id=self.run_id, phases=OPEN_PHASES):
+                        self.past_lease_s = max(self.past_lease_s, (now - state.lease_until).total_seconds())
+                        if state.phase in HELD:
+                            renewed = state.lease_until - timedelta(seconds=self.lease_s)
+                            self.renewed_at = max(self.renewed_at or renewed, renewed)
+                    with database.transaction() as session:
+                        if not _free(session, locks, database.now_ms()):
+                            self.locked_at = time.time()
+                    self._done.wait(EVERY_S)
+        except Exception as error:  # noqa: BLE001  told by whoever reads what was seen
+            self.trouble = f"the follower stopped: {error!r}"
+
+
+def _free(session: Session, locks: tuple[Lock, ...], now_ms: int) -> bool:
+    return lock_table.is_free(session, SOMEBODY_ELSE, locks, now_ms=now_ms)

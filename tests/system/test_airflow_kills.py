@@ -1,0 +1,16 @@
+"""Rows of `make airflow-kills` that are played with the suite, on LocalExecutor."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.airflow_kills.interventions import ROWS
+from tests.airflow_kills.playing import play
+from tests.airflow_kills.rows import Row
+from tests.airflow_kills.stacks import LocalStack
+from tests.system.conftest import Lab
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.quick], ids=lambda row: row.key)
+def test_what_was_in_is_out_and_the_run_ends_as_promised(row: Row, lab: Lab) -> None:
+    assert play(LocalStack(lab), row).wrong == ()
