@@ -38,6 +38,9 @@ INSIDERS = frozenset({"supervisor", "revert task"})
 
 CLEAN = frozenset({Finding.REVERTED, Finding.ARMED})
 
+FRESH_S = 1.0
+"""An intent is believed for so long without asking the ledger again before the act."""
+
 NO_LEDGER = (LedgerError, SetupError)
 """What a ledger raises that cannot be reached; a server that is gone is a part of the environment that is missing."""
 
@@ -91,7 +94,10 @@ def inject(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
         _check_epoch(one, Phase.INJECTING)
         _move(one, Phase.INJECTED, {Phase.INJECTING}, RecordKind.INJECT_APPLIED, receipt=receipt)
     except (Fenced, *NO_LEDGER) as error:
-        _undo_own_act(one, error)
+        if _goes_on_under_a_successor(one):
+            error.add_note(f"left in: the process that took run {one.handle.run_id} over holds it, and puts it back")
+        else:
+            _undo_own_act(one, error)
         raise
     return receipt
 
@@ -148,11 +154,12 @@ def _begin(parts: ActParts, handle: Handle, by: str, intent: RecordKind) -> _Act
 def _do_inject(one: _Act) -> Receipt:
     fault, handle, context = one.parts.fault, one.handle, one.parts.context
     params = one.parts.params(handle)
-    _refuse_late(one)
+    _refuse_late(one, Phase.INJECTING)
     try:
         receipt = fault.inject(handle, params, context)
         finding = fault.inspect(handle, params, context)
     except Exception as error:
+        _leave_if_fenced(one, error)
         one.parts.ledger.append(_record(one, RecordKind.INJECT_FAILED, error=_say(error), remedy=_remedy(handle)))
         raise InjectError(
             f"{handle.kind} stopped part-way on {handle.id}: {_say(error)}",
@@ -166,7 +173,7 @@ def _do_inject(one: _Act) -> Receipt:
 
 def _do_revert(one: _Act) -> tuple[Receipt, Fingerprint]:
     parts, handle = one.parts, one.handle
-    _refuse_late(one)
+    _refuse_late(one, Phase.REVERTING)
     try:
         receipt = parts.fault.revert(handle, parts.params(handle), parts.context)
         after = parts.fault.fingerprint(handle.place, parts.context)
@@ -235,11 +242,40 @@ def _undo_own_act(one: _Act, cause: SquallError) -> None:
         cause.add_note(f"not recorded either: {error.message}")
 
 
-def _refuse_late(one: _Act) -> None:
+def _leave_if_fenced(one: _Act, error: Exception) -> None:
+    """An act that failed part-way, on a handle that is no longer this process's: nobody else will undo the part."""
+    try:
+        _check_epoch(one, Phase.INJECTING)
+        one.parts.ledger.acting(one.handle.run_id)
+    except (Fenced, *NO_LEDGER) as fenced:
+        if not _goes_on_under_a_successor(one):
+            _undo_own_act(one, fenced)
+        fenced.add_note(f"and it had failed part-way: {_say(error)}")
+        raise fenced from error
+
+
+def _goes_on_under_a_successor(one: _Act) -> bool:
+    """Whether another process of the same run holds the fault in the same arming, its revert yet to come.
+
+    Then undoing this late act would take out what the successor measures; and since the act is over, the revert that
+    is yet to begin undoes it too.
+    """
+    try:
+        current = one.parts.ledger.handle(one.handle.id)
+        one.parts.ledger.acting(one.handle.run_id)
+    except Fenced:
+        same = current is not None and current.handle.epoch == one.handle.epoch
+        return same and current is not None and current.phase in (Phase.INJECTING, Phase.INJECTED)
+    except NO_LEDGER:
+        return False
+    return False
+
+
+def _refuse_late(one: _Act, phase: Phase) -> None:
     """Raise Fenced, nothing done, when the process stood still between its intent and its act for a whole lease.
 
     By the host's own clock, which counts the time asleep: a sweep may have put the place back, and another run have
-    taken it, without this process having been told.
+    taken it, without this process having been told.  After a shorter stand the ledger is asked once more.
     """
     late_s = one.parts.context.clock.monotonic() - one.began
     if late_s > one.parts.context.lease_s:
@@ -248,6 +284,9 @@ def _refuse_late(one: _Act) -> None:
             f"{one.parts.context.lease_s:g} s; nothing was done",
             remedy=f"leave it to the sweep, or `{_remedy(one.handle)}`",
         )
+    if late_s > FRESH_S:
+        _check_epoch(one, phase)
+        one.parts.ledger.acting(one.handle.run_id)
 
 
 def _is_left_behind(parts: ActParts, state: HandleState) -> bool:

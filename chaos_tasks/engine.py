@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.carrying import carried
@@ -29,6 +31,7 @@ from chaos_tasks.errors import (
 from chaos_tasks.exercising import Exercise, TrialLoop
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.inventory import read_target
+from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.experiment import Step
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase, Receipt
 from chaos_tasks.model.notice import Notice
@@ -46,6 +49,7 @@ from chaos_tasks.safety import guards, limits
 from chaos_tasks.safety.guards import Rules
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.settings import Settings
+from chaos_tasks.targets.process import actor, identity
 from chaos_tasks.workspaces import Workspaces
 
 REVERT_TASK = "revert task"
@@ -58,6 +62,9 @@ LONGEST_PAST = timedelta(days=400)
 
 QUEUED_LEASE_S = 3600.0
 """Nothing is in yet while an armed run waits for a lane; its lease gets short once something is."""
+
+RUNS_TRIALS = frozenset({"baseline", "exercise", "recovery"})
+"""Steps of which two at the same time would measure each other."""
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +108,7 @@ class Engine:
                 remedy="trigger a new run; a re-run under the same id would add no evidence",
             )
         try:
+            self.parts.ledger.enter(self._actor(request.run_id, "arm"))
             plan = known or self._register(request)
             self._lock(plan)
             guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
@@ -224,7 +232,7 @@ class Engine:
 
     def baseline(self, run_id: str) -> int:
         """Control trials, as many as are needed before the fault is in; returns how many there are."""
-        plan = self._live(run_id)
+        plan = self._live(run_id, "baseline")
         every = controls_ahead(plan)
         seeds = plan.seeds if every else plan.seeds[: plan.experiment.analysis.needed]
         rungs = (*(trust.rung for trust in plan.rungs), "")  # the whole workload comes last
@@ -235,7 +243,7 @@ class Engine:
 
     def inject(self, run_id: str) -> tuple[Receipt, ...]:
         """Put in every fault that is to be in before the workload.  Raises InjectError, GuardTripped or Fenced."""
-        plan = self._live(run_id)
+        plan = self._live(run_id, "inject")
         guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger, injecting=True)
         limits.count(plan, self.parts.settings.limits, self.parts.ledger, self.parts.clock, self.parts.recorder)
         receipts = []
@@ -250,7 +258,7 @@ class Engine:
 
         Where a guard or a stop condition ends them, the faults are out before this returns, or raises GuardTripped.
         """
-        plan = self._live(run_id)
+        plan = self._live(run_id, "exercise")
         try:
             ended = self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
         except GuardTripped as error:
@@ -281,7 +289,9 @@ class Engine:
         plan = run.registered()
         if plan is None:
             return ()
-        self.parts.workspaces.end_workloads(plan)
+        self.parts.ledger.acting(run_id)  # a superseded process must not end what runs under its successor
+        self.parts.workspaces.end_workloads(plan)  # before it is superseded, so that a supervisor reverts its holds
+        self._take(plan, "revert")
         receipts: list[Receipt] = []
         failures: list[SquallError] = []
         for state in reversed(run.handles()):
@@ -323,6 +333,7 @@ class Engine:
         known = run.recovery()
         if known is not None:
             return known
+        self._take(plan, "recovery")
         started = self.parts.clock.monotonic()
         seeds = plan.seeds[: plan.experiment.analysis.recovery_trials]
         if seeds:
@@ -432,13 +443,35 @@ class Engine:
 
     # --- shared -----------------------------------------------------------------------------------------------
 
-    def _live(self, run_id: str) -> Plan:
+    def _live(self, run_id: str, step: str) -> Plan:
         """The plan of a run that still holds its lease; raises Fenced once it was swept, GuardTripped once judged."""
         plan = self._plan(run_id)
         if self._judged(run_id):
             raise GuardTripped(f"run {run_id} has its verdict already", remedy="trigger a new run")
+        self._take(plan, step)
         self._renew(plan)
         return plan
+
+    def _take(self, plan: Plan, step: str) -> None:
+        """From here on no other process acts for the run; one that was at the same step is on record, and ends first.
+
+        Elsewhere it cannot be ended: its supervisor hears of it when it next renews, or gives up after its lease.
+        """
+        taken = self.parts.ledger.enter(self._actor(plan.run_id, step))
+        before = taken.before
+        if before is None:
+            return
+        text = f"{step} is done by another process: until now by pid {before.pid} on {before.host or 'another host'}"
+        facts: dict[str, JsonValue] = {"incarnation": taken.incarnation, "before": before.model_dump(mode="json")}
+        self._writer(plan).note(RecordKind.RUN_TAKEN_OVER, text, key=str(taken.incarnation), facts=facts)
+        if step not in RUNS_TRIALS:
+            return
+        self.parts.workspaces.end_workloads(plan)
+        if not identity(before).is_here():
+            self.parts.clock.sleep(_lease_s(plan))
+
+    def _actor(self, run_id: str, step: str) -> Actor:
+        return actor(run_id, step, try_number=self.parts.recorder.try_number)
 
     def _renew(self, plan: Plan) -> None:
         self.parts.ledger.renew(plan.run_id, lease_s=_lease_s(plan))

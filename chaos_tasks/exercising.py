@@ -240,7 +240,8 @@ class TrialLoop:
         starts = [one for one in Run(self.ledger, plan.run_id).payloads(RecordKind.TRIAL_STARTED) if one == start]
         self._writer(plan).write(RecordKind.TRIAL_STARTED, start, key=f"{_key(arm, seed, rung)}/{len(starts)}")
         told, firings = (plan, arm, seed, prepared, self.workspaces, self.recorder), self._firings(exercise, seed)
-        trial = self._guarded(exercise, runner, trial_spec(*told, firings, rung=rung, fork=fork))
+        spec = trial_spec(*told, firings, rung=rung, fork=fork, incarnation=self.ledger.acting(plan.run_id))
+        trial = self._guarded(exercise, runner, spec)
         if arm is Arm.TREATMENT and self._faults_in(plan, missing_is_void=True) != epochs:
             trial = trial.model_copy(update={"status": TrialStatus.VOID, "error": "a fault was not in all the time"})
         observations = self._end(plan, trial)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from chaos_tasks.model.actor import Actor, Taken
 from chaos_tasks.model.handle import Handle, HandleState, Phase
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.plan import Lock
@@ -118,6 +119,20 @@ class Ledger(LedgerReader, Protocol):
 
     def release(self, run_id: str) -> None:
         """Give back all locks of a run, and its place in line."""
+
+    def enter(self, actor: Actor) -> Taken:
+        """Take a run for this process, which supersedes whoever took it before.
+
+        From then on the superseded one is refused in the transaction of whatever it writes about that run: Fenced.
+        Who has the run already goes on under its incarnation.  Raises Fenced where this process was superseded, or
+        where a later try of the same step has taken the run.
+        """
+
+    def act_as(self, run_id: str, incarnation: int) -> None:
+        """Act under an incarnation that another process took: a supervisor under its engine's."""
+
+    def acting(self, run_id: str) -> int:
+        """The incarnation that this process acts under, 0 for none; raises Fenced once the run was taken from it."""
 
     def beat(self, name: str) -> None:
         """Say that the named watcher is alive."""

@@ -61,8 +61,12 @@ def trial_spec(
     *,
     rung: str = "",
     fork: ForkSpec | None = None,
+    incarnation: int = 0,
 ) -> TrialSpec:
-    """All that the supervisor needs to run one trial; ``fork``: the checkpoint that it goes on from."""
+    """All that the supervisor needs to run one trial; ``fork``: the checkpoint that it goes on from.
+
+    ``incarnation``: what the process that asks acts under, and its supervisor with it.
+    """
     from chaos_tasks.workloads.command import render, render_environment
     from chaos_tasks.workloads.environment import interpreter_first
 
@@ -103,6 +107,7 @@ def trial_spec(
         keep_in=str(folder / "kept") if kept is not None else "",
         fork=fork,
         rung=rung,
+        incarnation=incarnation,
         plan_sha256=plan.content_sha256,
         recorder=recorder,
     )

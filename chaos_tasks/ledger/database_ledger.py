@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
 from chaos_tasks.errors import LedgerError, Queued, TargetBusy
-from chaos_tasks.ledger import handles, lock_keys, lock_queue, lock_table, merkle, schema, store
-from chaos_tasks.ledger.database import Database
+from chaos_tasks.ledger import actors, handles, lock_keys, lock_queue, lock_table, merkle, schema, store
+from chaos_tasks.ledger.database import Database, Session
+from chaos_tasks.model.actor import Actor, Taken
 from chaos_tasks.model.handle import Handle, HandleState, Phase
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
@@ -20,6 +22,7 @@ class DatabaseLedger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._incarnations: dict[str, int] = {}  # by run: what this process acts under
         schema.create(database)
 
     # reading
@@ -104,11 +107,13 @@ class DatabaseLedger:
     def append(self, record: Record) -> Stored:
         """Write once per idempotency key; see docs/adr/0003-ledger-records.md for what counts as the same content."""
         with self._database.transaction() as session:
+            if not actors.may_say(record):
+                self._refuse_superseded(session, record.run_id)
             return store.append(session, record)
 
     def arm(self, handle: Handle, record: Record, *, lease_s: float) -> HandleState:
         """Register a handle with its record and lease."""
-        with self._database.transaction() as session:
+        with self._acting(handle.run_id) as session:
             return handles.arm(session, handle, record, lease_ms=_ms(lease_s))
 
     def transition(
@@ -123,7 +128,7 @@ class DatabaseLedger:
     ) -> HandleState:
         """Move a handle and write its record; raises Fenced when the phase is not expected or the epoch not current."""
         lease_ms = None if lease_s is None else _ms(lease_s)
-        with self._database.transaction() as session:
+        with self._acting(record.run_id) as session:
             return handles.transition(
                 session, handle_id, to=to, expect=frozenset(expect), epoch=epoch, record=record, lease_ms=lease_ms
             )
@@ -134,23 +139,26 @@ class DatabaseLedger:
         Raises Fenced for good once one of its handles was taken over, reverted or not; and while one of its locks went
         to another run because the lease was over.
         """
-        with self._database.transaction() as session:
+        with self._acting(run_id) as session:
             return handles.renew(session, run_id, lease_ms=_ms(lease_s))
 
     def take_over(self, handle_id: str, *, lease_s: float) -> HandleState:
         """Raise the handle's epoch (fencing its run) and lease it to the caller; a reverted one stays as it is."""
         with self._database.transaction() as session:
+            row = session.row("SELECT run_id FROM squall_handle WHERE id = ?", handle_id)
+            if row is not None:
+                self._refuse_superseded(session, row[0])
             return handles.take_over(session, handle_id, lease_ms=_ms(lease_s))
 
     def claim(self, handle_id: str, n: int, record: Record) -> bool:
         """Claim firing ``n``, once over all processes; raises Fenced when the handle is no longer the run's own."""
-        with self._database.transaction() as session:
+        with self._acting(record.run_id) as session:
             return handles.claim(session, handle_id, n, record)
 
     def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float, queue_s: float = 0.0) -> float:
         """Take all locks or none; returns the seconds in line; raises TargetBusy, or Queued with a place kept."""
         lease_ms, queue_ms = _ms(lease_s), _ms(queue_s)
-        with self._database.transaction() as session:
+        with self._acting(run_id) as session:
             now = session.now_ms()
             try:
                 return lock_table.acquire(session, run_id, locks, until_ms=now + lease_ms, now_ms=now) / 1000
@@ -172,8 +180,26 @@ class DatabaseLedger:
 
     def release(self, run_id: str) -> None:
         """Give back all locks of a run and its place in line; its open handles still block their places."""
-        with self._database.transaction() as session:
+        with self._acting(run_id) as session:
             lock_table.release(session, run_id)
+
+    def enter(self, actor: Actor) -> Taken:
+        """Take a run for this process: from now on every earlier one is refused; raises Fenced where this is one."""
+        with self._database.transaction() as session:
+            taken = actors.enter(session, actor, self._incarnations.get(actor.run_id, 0))
+        self._incarnations[actor.run_id] = taken.incarnation
+        return taken
+
+    def act_as(self, run_id: str, incarnation: int) -> None:
+        """Act under an incarnation that another process took: a supervisor under its engine's."""
+        self._incarnations[run_id] = incarnation
+
+    def acting(self, run_id: str) -> int:
+        """The incarnation that this process acts under (0: none); raises Fenced once the run was taken from it."""
+        mine = self._incarnations.get(run_id, 0)
+        if mine:
+            actors.check(self._database.read, run_id, mine)
+        return mine
 
     def beat(self, name: str) -> None:
         """Say that the named watcher is alive."""
@@ -186,6 +212,18 @@ class DatabaseLedger:
     def close(self) -> None:
         """Give back the connection."""
         self._database.close()
+
+    @contextmanager
+    def _acting(self, run_id: str) -> Iterator[Session]:
+        """A transaction of a process that may still act for the run."""
+        with self._database.transaction() as session:
+            self._refuse_superseded(session, run_id)
+            yield session
+
+    def _refuse_superseded(self, session: Session, run_id: str) -> None:
+        mine = self._incarnations.get(run_id, 0)
+        if mine:
+            actors.check(session.rows, run_id, mine)
 
 
 def _ms(lease_s: float) -> int:

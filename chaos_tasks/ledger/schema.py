@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS squall_queue (
     run_id TEXT NOT NULL, lock_key TEXT NOT NULL, exclusive INTEGER NOT NULL, ticket BIGINT NOT NULL,
     since BIGINT NOT NULL, lease_until BIGINT NOT NULL, PRIMARY KEY (run_id, lock_key));
 CREATE TABLE IF NOT EXISTS squall_fence (run_id TEXT PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS squall_actor (
+    run_id TEXT NOT NULL, incarnation INTEGER NOT NULL, step TEXT NOT NULL, try_number INTEGER NOT NULL,
+    host TEXT NOT NULL, boot_id TEXT NOT NULL, pid BIGINT NOT NULL, start_time DOUBLE PRECISION NOT NULL,
+    since BIGINT NOT NULL, PRIMARY KEY (run_id, incarnation));
 CREATE TABLE IF NOT EXISTS squall_claim (
     handle_id TEXT NOT NULL, n INTEGER NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (handle_id, n));
 CREATE TABLE IF NOT EXISTS squall_beat (name TEXT PRIMARY KEY, at BIGINT NOT NULL)

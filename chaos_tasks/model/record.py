@@ -27,6 +27,7 @@ class RecordKind(StrEnum):
 
     EXPERIMENT_REGISTERED = "experiment.registered"
     RUN_REFUSED = "run.refused"
+    RUN_TAKEN_OVER = "run.taken_over"
     LOCKS_TAKEN = "locks.taken"
     LOCKS_RELEASED = "locks.released"
     FAULT_ARMED = "fault.armed"

@@ -74,5 +74,6 @@ class TrialSpec(Value):
     keep_in: str = Field("", description="Folder to keep it in.")
     fork: ForkSpec | None = None
     rung: str = ""
+    incarnation: int = Field(0, ge=0, description="What the process that asks for the trial acts under; 0: nothing.")
     plan_sha256: str = ""
     recorder: Recorder = Field(default_factory=Recorder)

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from chaos_tasks.errors import SetupError
+from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.place import ProcessPlace, TaskPlace
 
@@ -117,6 +118,25 @@ def boot_id() -> str:
 def host() -> str:
     """Name of this machine."""
     return socket.gethostname()
+
+
+def actor(run_id: str, step: str, *, try_number: int = 0) -> Actor:
+    """This process, about to take a run for one of its steps."""
+    me = psutil.Process()
+    return Actor(
+        run_id=run_id,
+        step=step,
+        host=host(),
+        boot_id=boot_id(),
+        pid=me.pid,
+        start_time=me.create_time(),
+        try_number=try_number,
+    )
+
+
+def identity(of: Actor) -> ProcessIdentity:
+    """The process that took a run."""
+    return ProcessIdentity(host=of.host, boot_id=of.boot_id, pid=of.pid, start_time=of.start_time)
 
 
 def place_of(pid: int, *, trial_id: str, out: str, checkpoints: str, checkpoint_glob: str = "") -> ProcessPlace:

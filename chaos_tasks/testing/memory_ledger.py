@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import RLock
 
 from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, Queued, TargetBusy
+from chaos_tasks.model.actor import Actor, Taken
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.waiting import Waiting
 from chaos_tasks.ports import Clock
 
+MAY_STILL_SAY = frozenset(
+    {
+        RecordKind.INJECT_FAILED,
+        RecordKind.NOTICE_SENT,
+        RecordKind.NOTICE_FAILED,
+        RecordKind.LEVER_PULLED,
+        RecordKind.LEVER_RELEASED,
+    }
+)
 ENDING_PHASES = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
 
 
@@ -41,7 +51,13 @@ class MemoryLedger:
     _locks: list[_Held] = field(default_factory=list)
     _line: dict[str, Waiting] = field(default_factory=dict)
     _beats: dict[str, datetime] = field(default_factory=dict)
+    _actors: dict[str, list[Actor]] = field(default_factory=dict)
+    _acting: dict[str, int] = field(default_factory=dict)
     _guard: RLock = field(default_factory=RLock)
+
+    def of_another_process(self) -> MemoryLedger:
+        """The same ledger as another process has it open: under no incarnation yet."""
+        return replace(self, _acting={})
 
     def now(self) -> datetime:
         """The clock that leases are measured by."""
@@ -88,6 +104,8 @@ class MemoryLedger:
         """Write once per idempotency key."""
         with self._guard:
             self._require_up()
+            if record.kind not in MAY_STILL_SAY:
+                self.acting(record.run_id)
             known = self._by_key.get(record.idem_key)
             if known is None:
                 return self._write(record)
@@ -98,6 +116,7 @@ class MemoryLedger:
     def arm(self, handle: Handle, record: Record, *, lease_s: float) -> HandleState:
         """Register a handle with its record and lease."""
         with self._guard:
+            self.acting(handle.run_id)
             known = self._handles.get(handle.id)
             if known is not None:
                 return known
@@ -118,6 +137,7 @@ class MemoryLedger:
         """Move a handle and write its record, both or none."""
         with self._guard:
             self._require_up()
+            self.acting(record.run_id)
             state = self._require(handle_id)
             if state.phase not in frozenset(expect) or state.handle.epoch != epoch:
                 raise Fenced(
@@ -133,6 +153,7 @@ class MemoryLedger:
         """Extend all leases of a run; raises Fenced since one of its handles was taken over."""
         with self._guard:
             self._require_up()
+            self.acting(run_id)
             self._refuse_fenced(run_id)
             until = self._lease(lease_s)
             for state in self.handles(run_id=run_id, phases=OPEN_PHASES):
@@ -146,6 +167,7 @@ class MemoryLedger:
         with self._guard:
             self._require_up()
             state = self._require(handle_id)
+            self.acting(state.handle.run_id)
             if state.phase is Phase.REVERTED:
                 return state
             self._fenced[state.handle.run_id] = f"its handle {handle_id} was taken over"
@@ -156,6 +178,7 @@ class MemoryLedger:
         """Claim a firing once over all callers."""
         with self._guard:
             self._require_up()
+            self.acting(record.run_id)
             if (handle_id, n) in self._claims:
                 return False
             self._refuse_fenced(record.run_id)
@@ -170,6 +193,7 @@ class MemoryLedger:
         """Take all locks or none, in the order of arrival."""
         with self._guard:
             self._require_up()
+            self.acting(run_id)
             try:
                 self._refuse_conflicts(run_id, locks)
             except TargetBusy as busy:
@@ -205,8 +229,36 @@ class MemoryLedger:
     def release(self, run_id: str) -> None:
         """Give back all locks of a run, and its place in line."""
         with self._guard:
-            self._locks = [held for held in self._locks if held.run_id != run_id]
+            self.acting(run_id)
+            self._locks[:] = [held for held in self._locks if held.run_id != run_id]
             self._line.pop(run_id, None)
+
+    def enter(self, actor: Actor) -> Taken:
+        """Take a run for this process."""
+        with self._guard:
+            self._require_up()
+            mine, line = self.acting(actor.run_id), self._actors.setdefault(actor.run_id, [])
+            if mine:
+                line[-1] = line[-1].model_copy(update={"step": actor.step})
+                return Taken(incarnation=mine)
+            latest = max((one.try_number for one in line if one.step == actor.step), default=0)
+            if 0 < actor.try_number < latest:
+                raise Fenced(f"try {actor.try_number} of {actor.step} comes after try {latest}", remedy="end it")
+            before = next((one for one in reversed(line) if one.step == actor.step), None)
+            line.append(actor)
+            self._acting[actor.run_id] = len(line)
+            return Taken(incarnation=len(line), before=before)
+
+    def act_as(self, run_id: str, incarnation: int) -> None:
+        """Act under an incarnation that another process took."""
+        self._acting[run_id] = incarnation
+
+    def acting(self, run_id: str) -> int:
+        """The incarnation that this process acts under; raises Fenced once the run was taken from it."""
+        mine, current = self._acting.get(run_id, 0), len(self._actors.get(run_id, ()))
+        if mine and mine != current:
+            raise Fenced(f"run {run_id} was taken by another process", remedy="end this one")
+        return mine
 
     def beat(self, name: str) -> None:
         """Say that the named watcher is alive."""

@@ -114,7 +114,9 @@ class SupervisedRunner:
                 if pipe is not None:
                     with suppress(BrokenPipeError):
                         pipe.close()
-        end_trial(Path(spec.out), self._clock)
+        served_by_another = _served_by_another(spec, process)
+        if not served_by_another:
+            end_trial(Path(spec.out), self._clock)
         ended_at = self._clock.now()
         return Trial(
             id=spec.trial_id,
@@ -128,8 +130,16 @@ class SupervisedRunner:
             launches=tuple(one.launch for one in past_launches(Journal(Path(spec.out)))),
             lost_steps=0,
             out=spec.out,
-            error=STOPPED if self._closed else "its supervisor ended without an answer",
+            error=STOPPED if self._closed else f"its supervisor ended {served_by_another or 'without an answer'}",
         )
 
     def _where(self) -> str:
         return f"read {self._log}" if self._log else f"its stderr has the cause (pid {os.getpid()})"
+
+
+def _served_by_another(spec: TrialSpec, ours: subprocess.Popen[bytes] | None) -> str:
+    """Who serves the trial now, where another process took it over: that supervisor has ended what ours left."""
+    served = Journal(Path(spec.out)).supervisors()
+    if ours is None or not served or served[-1].pid == ours.pid or not served[-1].is_alive():
+        return ""
+    return f"and pid {served[-1].pid} serves the trial"

@@ -73,12 +73,17 @@ class TrialRun:
         self._started = self._clock.monotonic()
 
     def run(self) -> Trial:
-        """Run it to its end; raises WorkloadError when it could not be run at all."""
+        """Run it to its end; raises WorkloadError when it could not be run at all, Fenced when it is not to be run.
+
+        It acts under the incarnation of the process that asked for it: once that is superseded, so is this one, and
+        it must not end what runs under its successor.
+        """
+        self._act_as_asked(self._world.ledger).acting(self._spec.run_id)
         for folder in (self._out, Path(self._spec.checkpoints)):
             folder.mkdir(parents=True, exist_ok=True)
         self._take_up()
-        world, spec = self._world, self._spec
-        keeper = LeaseKeeper(world.open_ledger, spec.run_id, spec.lease_s, self._clock, self._renew_faults)
+        spec = self._spec
+        keeper = LeaseKeeper(self._open_ledger, spec.run_id, spec.lease_s, self._clock, self._renew_faults)
         with keeper as lease, ExitStack() as undo:
             undo.callback(self._end_companions)
             undo.callback(self._desk.revert_all)
@@ -89,6 +94,14 @@ class TrialRun:
         return self._tell(self._checked_fork(ending))
 
     # --- before -------------------------------------------------------------------------------------------------
+
+    def _act_as_asked(self, ledger: Ledger) -> Ledger:
+        if self._spec.incarnation:
+            ledger.act_as(self._spec.run_id, self._spec.incarnation)
+        return ledger
+
+    def _open_ledger(self) -> Ledger:
+        return self._act_as_asked(self._world.open_ledger())
 
     def _take_up(self) -> None:
         """End what an earlier supervisor of this trial left, and remember its launches."""

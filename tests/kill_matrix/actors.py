@@ -84,7 +84,7 @@ def run(stage: Stage, striker: Striker) -> None:
     striker.role, striker.engine = Role.ENGINE, os.getpid()
     with closing(open_ledger(stage.ledger_url)) as ledger:
         ledger.beat(SWEEPER)
-        with _followed(striker, stage):
+        with followed(striker, stage):
             engine(stage, ledger, Spawner(stage.world.clients, stage.ledger_url, striker)).run(stage.request())
 
 
@@ -93,7 +93,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _followed(striker: Striker, stage: Stage) -> Iterator[None]:
+def followed(striker: Striker, stage: Stage) -> Iterator[None]:
     """Within: the striker sees every act, and knows the step that it belongs to."""
     with ExitStack() as patches:
         for name in STEPS:
@@ -196,10 +196,10 @@ def teardown(stage: Stage) -> None:
 
 def fingerprint(stage: Stage, place: Place) -> str:
     """Of a place, now."""
-    return stage.world.fault.fingerprint(place, _context(stage)).digest
+    return stage.world.fault.fingerprint(place, context(stage)).digest
 
 
-def _context(stage: Stage) -> FaultContext:
+def context(stage: Stage) -> FaultContext:
     scratch = stage.folder / "scratch"
     scratch.mkdir(exist_ok=True)
     return FaultContext(clock=SystemClock(), clients=stage.world.clients, scratch=scratch)
@@ -208,7 +208,7 @@ def _context(stage: Stage) -> FaultContext:
 def look(stage: Stage, pristine: str, report: Path) -> None:
     """Write down what is not as promised, and how the run was judged."""
     with closing(open_ledger(stage.ledger_url)) as ledger:
-        wrong = [*_not_undone(stage, ledger, pristine)]
+        wrong = [*not_undone(stage, ledger, pristine)]
         outcome = _judged(stage, ledger, wrong)
         wrong += _not_whole(ledger)
         wrong += _not_free(stage, ledger)
@@ -221,16 +221,16 @@ def pristine(stage: Stage, report: Path) -> None:
     report.write_text(json.dumps(fingerprint(stage, place) if place is not None else ""))
 
 
-def _not_undone(stage: Stage, ledger: DatabaseLedger, pristine: str) -> Iterator[str]:
+def not_undone(stage: Stage, ledger: DatabaseLedger, pristine: str) -> Iterator[str]:
     world = stage.world
     for state in ledger.handles(run_id=stage.run_id):
         if state.phase is not Phase.REVERTED:
             yield f"{state.handle.id} is {state.phase.value}"
-        parts = acts.ActParts(ledger, world.fault, _context(stage), Recorder())
+        parts = acts.ActParts(ledger, world.fault, context(stage), Recorder())
         before = acts.before_fingerprint(parts, state.handle)
         if world.restores and (before is None or fingerprint(stage, state.handle.place) != before.digest):
             yield f"the place of {state.handle.id} is not what it was when it was armed"
-    if world.standing is not None and fingerprint(stage, world.standing) != pristine:
+    if pristine and world.standing is not None and fingerprint(stage, world.standing) != pristine:
         yield "the place is not what it was before the run"
 
 

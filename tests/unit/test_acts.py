@@ -21,6 +21,7 @@ from chaos_tasks.acts import ActParts
 from chaos_tasks.clients import from_credentials
 from chaos_tasks.errors import Fenced, InjectError, LedgerError, RevertError, SetupError
 from chaos_tasks.faults.base import FaultContext, FaultParams
+from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import (
     HARMFUL_PHASES,
@@ -249,6 +250,73 @@ def test_a_server_that_is_gone_after_the_act_undoes_it_too(world: World) -> None
     world.fault.trouble = stop_server
     with pytest.raises(SetupError):
         acts.inject(world.parts, state)
+    assert world.file.read_text() == HEALTHY
+
+
+def _another(world: World) -> ActParts:
+    """The same as another process of the run has it; the first one has taken the run."""
+    world.ledger.enter(Actor(run_id="run", step="inject"))
+    theirs = world.ledger.of_another_process()
+    return replace(world.parts, ledger=theirs)
+
+
+def test_a_superseded_injector_leaves_in_what_its_successor_holds(world: World) -> None:
+    """Undoing its late act would take out the fault that the other process measures."""
+    other = _another(world)
+
+    def take_it_over() -> None:
+        other.ledger.enter(Actor(run_id="run", step="inject"))
+        acts.inject(other, world.state())
+
+    world.fault.trouble = take_it_over
+    with pytest.raises(Fenced):
+        acts.inject(world.parts, world.state())
+    assert (world.file.read_text(), world.state().phase) == (HURT, Phase.INJECTED)
+    acts.revert(other, world.state(), by="revert task")
+    assert (world.file.read_text(), world.state().phase) == (HEALTHY, Phase.REVERTED)
+
+
+def test_a_superseded_injector_undoes_what_nobody_holds_any_more(world: World) -> None:
+    other = _another(world)
+
+    def take_it_over_and_revert() -> None:
+        other.ledger.enter(Actor(run_id="run", step="revert"))
+        acts.revert(other, world.state(), by="revert task")
+
+    world.fault.trouble = take_it_over_and_revert
+    with pytest.raises(Fenced):
+        acts.inject(world.parts, world.state())
+    assert (world.file.read_text(), world.state().phase) == (HEALTHY, Phase.REVERTED)
+
+
+def test_a_late_act_that_fails_part_way_is_undone(world: World) -> None:
+    """Its handle is reverted already, so that nobody else would look at the part that it did."""
+
+    def swept_then_half_way() -> None:
+        acts.revert(world.parts, world.state(), by="sweep")
+        world.file.write_text(HURT)
+        raise ValueError("half-way")
+
+    world.fault.trouble = swept_then_half_way
+    with pytest.raises(Fenced):
+        acts.inject(world.parts, world.state())
+    assert world.file.read_text() == HEALTHY
+
+
+@pytest.mark.parametrize("asleep_s", [2.0, 50.0])
+def test_a_stand_shorter_than_the_lease_asks_the_ledger_again(world: World, asleep_s: float) -> None:
+    other, begun = _another(world), world.ledger.transition
+
+    def stand_still(*args: Any, **kwargs: Any) -> HandleState:
+        state = begun(*args, **kwargs)
+        world.clock.advance(asleep_s)
+        other.ledger.enter(Actor(run_id="run", step="inject"))
+        return state
+
+    world.ledger.transition = stand_still  # type: ignore[method-assign]
+    world.fault.trouble = AssertionError("it acted")
+    with pytest.raises(Fenced, match="taken by another process"):
+        acts.inject(world.parts, world.state())
     assert world.file.read_text() == HEALTHY
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, TargetBusy
 from chaos_tasks.ledger import open_ledger
+from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import RecordKind
@@ -30,6 +31,18 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     else:
         url = f"sqlite:///{tmp_path}/l.db" if request.param == "sqlite" else request.getfixturevalue("pg_dsn")
         opened = open_ledger(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def other(ledger: Ledger, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """The same ledger as another process has it open."""
+    if isinstance(ledger, MemoryLedger):
+        yield ledger.of_another_process()
+        return
+    sqlite = (tmp_path / "l.db").exists()
+    opened = open_ledger(f"sqlite:///{tmp_path}/l.db" if sqlite else request.getfixturevalue("pg_dsn"))
     yield opened
     opened.close()
 
@@ -244,3 +257,81 @@ def test_times_are_utc_and_near_ours(ledger: Ledger) -> None:
 def test_an_unknown_handle_is_named(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match="nobody"):
         ledger.take_over("nobody", lease_s=1)
+
+
+def an_actor(step: str, *, pid: int = 1, tried: int = 0) -> Actor:
+    return Actor(run_id="run-1", step=step, host="h", pid=pid, try_number=tried)
+
+
+def test_who_takes_a_run_later_supersedes_who_took_it_before(ledger: Ledger, other: Ledger) -> None:
+    one = handle("h1")
+    assert ledger.acting("run-1") == 0
+    assert ledger.enter(an_actor("inject")).incarnation == 1
+    ledger.acquire("run-1", exclusive("k"), lease_s=LONG_S)
+    ledger.arm(one, armed(one), lease_s=LONG_S)
+    taken = other.enter(an_actor("inject", pid=2))
+    assert (taken.incarnation, taken.before) == (2, an_actor("inject"))
+    refused = (
+        lambda: ledger.acting("run-1"),
+        lambda: ledger.enter(an_actor("exercise")),
+        lambda: ledger.renew("run-1", lease_s=LONG_S),
+        lambda: ledger.append(note("trial", run_id="run-1", kind=RecordKind.TRIAL_STARTED)),
+        lambda: ledger.append(note("end", run_id="run-1", kind=RecordKind.TRIAL_ENDED)),
+        lambda: ledger.append(note("refusal", run_id="run-1", kind=RecordKind.RUN_REFUSED)),
+        lambda: ledger.claim("h1", 0, note("claim", run_id="run-1", kind=RecordKind.TRIGGER_CLAIMED)),
+        lambda: ledger.take_over("h1", lease_s=LONG_S),
+        lambda: ledger.arm(one, armed(one), lease_s=LONG_S),
+        lambda: ledger.acquire("run-1", exclusive("k"), lease_s=LONG_S),
+        lambda: ledger.release("run-1"),
+        lambda: ledger.transition(
+            "h1", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=act(one, RecordKind.INJECT_INTENT)
+        ),
+        lambda: ledger.transition(
+            "h1", to=Phase.REVERTING, expect=[Phase.ARMED], epoch=1, record=act(one, RecordKind.REVERT_INTENT)
+        ),
+    )
+    for call in refused:
+        with pytest.raises(Fenced, match="taken by another process"):
+            call()
+    assert [stored.record.kind for stored in other.records()] == [RecordKind.FAULT_ARMED]
+    other.transition("h1", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=act(one, RecordKind.INJECT_INTENT))
+    other.renew("run-1", lease_s=LONG_S)
+
+
+def test_a_superseded_process_still_says_that_it_undid_its_act(ledger: Ledger, other: Ledger) -> None:
+    ledger.enter(an_actor("inject"))
+    other.enter(an_actor("inject"))
+    ledger.append(act(handle("h1"), RecordKind.INJECT_FAILED))
+    assert [stored.record.kind for stored in other.records()] == [RecordKind.INJECT_FAILED]
+
+
+def test_a_process_keeps_its_incarnation_over_all_its_steps(ledger: Ledger, other: Ledger) -> None:
+    for step in ("arm", "inject", "exercise"):
+        taken = ledger.enter(an_actor(step))
+        assert (taken.incarnation, taken.before) == (1, None)
+    assert other.enter(an_actor("revert")).before is None
+
+
+def test_an_earlier_try_never_supersedes_a_later_one(ledger: Ledger, other: Ledger) -> None:
+    ledger.enter(an_actor("exercise", tried=2))
+    with pytest.raises(Fenced, match="try 1 of exercise"):
+        other.enter(an_actor("exercise", tried=1))
+    assert ledger.acting("run-1") == 1
+    assert other.enter(an_actor("revert", tried=1)).incarnation == 2
+
+
+def test_a_supervisor_acts_under_the_incarnation_of_its_engine(ledger: Ledger, other: Ledger) -> None:
+    ledger.enter(an_actor("exercise"))
+    other.act_as("run-1", ledger.acting("run-1"))
+    other.renew("run-1", lease_s=LONG_S)
+    other.act_as("run-1", 7)
+    with pytest.raises(Fenced):
+        other.renew("run-1", lease_s=LONG_S)
+
+
+def test_nobody_is_refused_who_never_took_the_run(ledger: Ledger, other: Ledger) -> None:
+    """The sweep and people act by epochs."""
+    one = handle("h1")
+    ledger.enter(an_actor("inject"))
+    ledger.arm(one, armed(one), lease_s=0)
+    assert other.take_over("h1", lease_s=LONG_S).handle.epoch == 2
