@@ -39,7 +39,7 @@ from tests.kill_matrix.spawning import Spawner
 from tests.kill_matrix.striking import Striker
 from tests.kill_matrix.worlds import World, make_world
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 FENCED, DONE = "Fenced", "done"
 
 
@@ -98,6 +98,13 @@ def do(stage: Stage, *steps: str, name: str = "other") -> str:
     return told(stage, name)
 
 
+def prepare(stage: Stage, steps: tuple[str, ...]) -> None:
+    """The steps before the one that two processes are at."""
+    if (said := do(stage, *steps)) != DONE:
+        log = (stage.folder / "log").read_text()[-2000:]
+        raise AssertionError(f"{', '.join(steps)}: {said}: {told(stage, 'other.why')}\n{log}")
+
+
 def told(stage: Stage, name: str) -> str:
     """What a process wrote down at its end."""
     path = stage.folder / name
@@ -141,7 +148,7 @@ def _struck(stage: Stage) -> int | None:
 def points(arena: Arena, before: tuple[str, ...], step: str) -> list[Point]:
     """Every point of a step where a process can stand still: not within a transaction."""
     stage = arena.stage()
-    assert do(stage, *before) == DONE, told(stage, "other.why")
+    prepare(stage, before)
     striker = Striker(trace=stage.folder / "trace")
     children.run(partial(act, stage, (step,), striker, "other"), stage.folder / "log", WITHIN_S)
     found = [Point.model_validate_json(line) for line in (stage.folder / "trace").read_text().splitlines()]
@@ -163,7 +170,7 @@ def two_injects(arena: Arena, number: int) -> Iterator[tuple[Point, list[str]]]:
     before = ("arm", "baseline")
     for aim in some(points(arena, before, "inject"), number):
         stage = arena.stage()
-        assert do(stage, *before) == DONE
+        prepare(stage, before)
         sleeper = fall_asleep(stage, "inject", aim)
         wrong = [] if (said := do(stage, "inject")) == DONE else [f"the second inject: {said}"]
         said = sleeper.wake()
@@ -179,7 +186,7 @@ def an_inject_that_wakes_after_the_revert(arena: Arena, number: int) -> Iterator
     before = ("arm", "baseline")
     for aim in some(points(arena, before, "inject"), number):
         stage = arena.stage()
-        assert do(stage, *before) == DONE
+        prepare(stage, before)
         sleeper = fall_asleep(stage, "inject", aim)
         wrong = [] if (said := do(stage, "inject", "revert")) == DONE else [f"the second: {said}"]
         said = sleeper.wake()
@@ -193,7 +200,7 @@ def two_reverts(arena: Arena, number: int) -> Iterator[tuple[Point, list[str]]]:
     before = ("arm", "baseline", "inject", "exercise")
     for aim in some(points(arena, before, "revert"), number):
         stage = arena.stage()
-        assert do(stage, *before) == DONE
+        prepare(stage, before)
         sleeper = fall_asleep(stage, "revert", aim)
         wrong = [] if (said := do(stage, "revert")) == DONE else [f"the second revert: {said}"]
         said = sleeper.wake()
@@ -211,7 +218,7 @@ def two_exercises(arena: Arena, number: int) -> Iterator[tuple[Point, list[str]]
     engine = [one for one in found if one.role is Role.ENGINE]
     for aim in [*some(engine, number), *some(firing, number)]:
         stage = arena.stage()
-        assert do(stage, *before) == DONE
+        prepare(stage, before)
         sleeper = fall_asleep(stage, "exercise", aim)
         said = do(stage, "exercise")
         wrong = [] if said == DONE else [f"the second exercise: {said}"]
