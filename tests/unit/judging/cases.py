@@ -154,7 +154,8 @@ def log_of(
         mine = tuple(item for item in observations if item.trial_id == made.id)
         acts.append((RecordKind.TRIAL_ENDED, TrialEnd(trial=made, observations=mine)))
     acts.append((RecordKind.REVERT_INTENT, Act(handle_id=one.id, epoch=1, by="revert task")))
-    acts.append((RecordKind.REVERT_VERIFIED, Act(handle_id=one.id, epoch=1, receipt=receipt())))
+    after = Fingerprint(digest="f" * 64, covers="bytes")
+    acts.append((RecordKind.REVERT_VERIFIED, Act(handle_id=one.id, epoch=1, receipt=receipt(), after=after)))
     if verdict is not None:
         acts.append((RecordKind.EVALUATE_VERDICT, Judged(verdict=verdict)))
     return [stored(plan, first_seq + number, kind, payload) for number, (kind, payload) in enumerate(acts)]
