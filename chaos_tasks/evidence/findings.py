@@ -108,7 +108,10 @@ def _state(closed: bool, known: bool, late: bool) -> FindingState:
 
 
 def _effect(run: Tested) -> str:
-    """The numbers of the checks that failed: estimate with interval against the margin."""
+    """The numbers of the checks that failed, estimate with interval against the margin; or what is still in."""
+    if run.outcome is Outcome.UNREVERTED:
+        still_in = [one.handle_id for one in run.faults if one.injected_at is not None and one.reverted_at is None]
+        return f"still in: {', '.join(still_in)}" if still_in else "reverted late: look why"
     failed = [one for one in run.checks if one.state is CheckState.FAILED]
     parts = []
     for one in failed:

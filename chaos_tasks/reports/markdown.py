@@ -18,10 +18,10 @@ def render_markdown(report: NightReport) -> str:
     """The summary, with every text of others escaped."""
     cost = report.cost
     lines = [
-        f"# {_plain(report.title)}",
+        f"# {plain(report.title)}",
         "",
         f"**{count(len(report.act_on), 'experiment')} to act on**; {report.held} of {len(report.verdicts)} held.",
-        *([f"{_plain(report.among_many.sentence)}."] if report.among_many else []),
+        *([f"{plain(report.among_many.sentence)}."] if report.among_many else []),
         *_table("Act on", report.act_on, report),
         *_changes(report),
         *_table("Not known", report.not_known, report),
@@ -51,7 +51,7 @@ def _scores(scores: Sequence[Score]) -> list[str]:
     for one in scores:
         worst = "; ".join(f"{pull.kind}: {pull.sentence}" for pull in one.pulls[:2])
         cells = (one.name, f"{one.value:.2f}", f"{one.low:.2f} to {one.high:.2f}", f"{one.fresh} of {one.kinds}", worst)
-        lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
+        lines.append(f"| {' | '.join(plain(cell) for cell in cells)} |")
     return lines
 
 
@@ -67,7 +67,7 @@ def _table(title: str, rows: Sequence[Row], report: NightReport) -> list[str]:
     ]
     for row in rows:
         cells = (row.urgency.value, row.experiment, row.owner, age(row.since, report.until), _effect(row))
-        lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} | {_code(row.next_command)} |")
+        lines.append(f"| {' | '.join(plain(cell) for cell in cells)} | {_code(row.next_command)} |")
     return lines
 
 
@@ -76,7 +76,7 @@ def _changes(report: NightReport) -> list[str]:
         return []
     lines = ["", "## Changed since the run before", ""]
     return lines + [
-        f"- {_plain(one.experiment)} ({_plain(one.owner)}): {_plain(one.before)} -> {_plain(one.after)}"
+        f"- {plain(one.experiment)} ({plain(one.owner)}): {plain(one.before)} -> {plain(one.after)}"
         for one in report.changed
     ]
 
@@ -88,12 +88,12 @@ def _checks(verdicts: Sequence[Verdict]) -> list[str]:
     lines = ["", "## Every check"]
     for verdict in sorted(verdicts, key=lambda one: (one.outcome is Outcome.HELD, one.experiment)):
         outcome = f"{verdict.outcome.value}, {verdict.response.value}"
-        lines += ["", f"**{_plain(verdict.experiment)}** ({outcome}): {_plain(verdict.sentence)}", ""]
-        lines += [f"- {_code(check.check)} {_plain(compact(check))}" for check in verdict.checks]
+        lines += ["", f"**{plain(verdict.experiment)}** ({outcome}): {plain(verdict.sentence)}", ""]
+        lines += [f"- {_code(check.check)} {plain(compact(check))}" for check in verdict.checks]
     return lines
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line in which nothing is markup."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
