@@ -13,6 +13,7 @@ SquallError
 │   └── RevertError      the prior state is not back; pages a person
 ├── Fenced               the lease was lost: this process must not act any more
 ├── ProbeError           could not measure; never means deviated
+├── SignatureInvalid     a key, a signature or signed bytes are not what they must be; nothing in them may be believed
 ├── WorkloadError        a trial could not be run at all (as opposed to: ran, and failed)
 └── LedgerError          a record cannot be written or read, or does not agree with the log
     └── IdempotencyConflict   same key, other content
@@ -117,6 +118,10 @@ class Fenced(SquallError):
 
 class ProbeError(SquallError):
     """A probe could not measure; this never means that the system deviated."""
+
+
+class SignatureInvalid(SquallError):
+    """A key, a signature or signed bytes are not what they must be: nothing in them may be believed."""
 
 
 class WorkloadError(SquallError):
