@@ -23,7 +23,6 @@ from chaos_tasks.model.target import CommandWorkload, SetupStep, Target
 from chaos_tasks.ports import Clients, Clock
 from chaos_tasks.targets import dvc, git
 from chaos_tasks.targets.dvc import SourceVersion
-from chaos_tasks.targets.pointers import pointer_name
 from chaos_tasks.workloads.command import resource_values
 from chaos_tasks.workloads.harvest import read_metrics, sha256_of
 from chaos_tasks.workloads.setup import run_setup
@@ -142,7 +141,7 @@ class Workbench:
 
     def versions(self) -> tuple[str, ...]:
         """Commits at which data files changed, up to this version, the latest first."""
-        pointers = [pointer_name(path) for path in self.target.source.data]
+        pointers = sorted({dvc.output_of(self.clone, path).pointer for path in self.target.source.data})
         return tuple(git.git(self.clone, "log", "--format=%H", self.version.commit, "--", *pointers).split())
 
     # --- the protocol -----------------------------------------------------------------------------------------------
@@ -218,9 +217,7 @@ class Workbench:
         if isinstance(wanted, str):
             self._in_place = wanted
             for path in self.target.source.data:
-                file = dvc.pointed(self.clone, path, wanted)
-                dvc.bring(self.target.source.repo, wanted, path, file, dvc.cache_of(self.clone))
-                dvc.place_file(self.clone, path, file)
+                dvc.place_file(self.clone, path, dvc.obtain(self.clone, path, wanted))
         elif wanted is not None:
             self._mutate(wanted)
 

@@ -1,5 +1,8 @@
 """Data versions of a Git+DVC repository: resolve one, clone it apart from its source, change and restore the clone.
 
+A data file is tracked by itself or lies in a tracked directory; of a directory, a clone holds the manifest and the
+files that were asked for, and all else is known by name and absent.
+
 The source is only ever read, as text and bytes: it is never opened with DVC, which would write below its `.dvc/tmp`,
 and no link to it is made.  Pointers and cache objects of a clone are written here, in DVC 3's layout, so that a crash
 leaves no lock of DVC's behind; fetching from a source's remote is DVC's own work (its command line, in a folder apart).
@@ -10,11 +13,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -22,20 +22,20 @@ from pydantic import Field
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value, canonical
 from chaos_tasks.model.target import DvcSource
-from chaos_tasks.targets import dvc_config, git
-from chaos_tasks.targets.objects import Objects, WrongContentError, copy_verified, md5_of, sync
-from chaos_tasks.targets.pointers import DataFile, pointer_name, read_pointer, replace_pointer
-
-BRANCH = "squall"
-FETCH_TIMEOUT_S = 3600.0
+from chaos_tasks.targets import dvc_config, git, manifests
+from chaos_tasks.targets.dvc_bytes import bring, file_of, git_clone, inside, look_up, readable
+from chaos_tasks.targets.dvc_bytes import dvc_command as dvc_command
+from chaos_tasks.targets.dvc_bytes import local_folder as local_folder
+from chaos_tasks.targets.objects import Objects, copy_verified, md5_of, sync
+from chaos_tasks.targets.pointers import DataFile, Output, find_output, replace_output
 
 
 class SourceVersion(Value):
-    """One version of a source's data: its commit, and the bytes of each data file there."""
+    """One version of a source's data: its commit, and the output that holds each data file there."""
 
     commit: str
-    data: Mapping[str, DataFile]
-    sealed: DataFile | None = None
+    data: Mapping[str, Output]
+    sealed: Output | None = None
     data_digest: str = Field(description="SHA-256 of the pointers of the data and the sealed set.")
 
 
@@ -51,35 +51,9 @@ class CloneMarker(Value):
 # --- the source ------------------------------------------------------------------------------------------------------
 
 
-def local_folder(repo: str) -> Path | None:
-    """The source as a folder, or None when it is a URL."""
-    plain = repo.removeprefix("file://")
-    if Path(plain).expanduser().is_dir():
-        return Path(plain).expanduser().resolve()
-    remote = "://" in repo and not repo.startswith("file://")
-    if remote or ("@" in repo and ":" in repo):
-        return None
-    raise SetupError(f"the source repository {repo} does not exist", remedy="correct `source.repo` in the target file")
-
-
-@contextmanager
-def _readable(repo: str) -> Iterator[Path]:
-    """A folder in which Git can read the source's history."""
-    folder = local_folder(repo)
-    if folder is not None:
-        if git.attempt(folder, "rev-parse", "--git-dir").returncode:
-            raise SetupError(f"{repo} is no Git repository", remedy="run `git init` there, or correct `source.repo`")
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="squall-source-") as temporary:
-        bare = Path(temporary) / "bare"
-        git.git(None, "clone", "--quiet", "--bare", repo, str(bare))
-        yield bare
-
-
 def resolve(source: DvcSource) -> SourceVersion:
     """The version that `source.rev` names, without touching the source; raises SetupError saying what is missing."""
-    with _readable(source.repo) as folder:
+    with readable(source.repo) as folder:
         commit = git.commit_of(folder, source.rev)
         if commit is None:
             raise SetupError(
@@ -95,110 +69,38 @@ def version_at(folder: Path, source: DvcSource, commit: str) -> SourceVersion:
     if git.show(folder, commit, ".dvc/config") is None:
         raise SetupError(f"{where} is no DVC repository: .dvc/config is missing", remedy="run `dvc init` and commit")
 
-    def pointed(path: str) -> DataFile:
-        return read_pointer(git.show(folder, commit, pointer_name(path)), path, where)
-
-    data = {path: pointed(path) for path in source.data}
-    sealed = pointed(source.sealed) if source.sealed else None
+    reader = git.reader(folder, commit)
+    data = {path: find_output(reader, path, where) for path in source.data}
+    sealed = find_output(reader, source.sealed, where) if source.sealed else None
     return SourceVersion(commit=commit, data=data, sealed=sealed, data_digest=_data_digest(data, source.sealed, sealed))
 
 
-def _data_digest(data: Mapping[str, DataFile], sealed_path: str | None, sealed: DataFile | None) -> str:
+def _data_digest(data: Mapping[str, Output], sealed_path: str | None, sealed: Output | None) -> str:
+    """Of a file in a tracked directory the manifest counts: any change in the directory is a new version."""
     import hashlib
 
-    named = {path: file.md5 for path, file in data.items()}
+    named = {path: output.md5 for path, output in data.items()}
     return hashlib.sha256(
         canonical({"data": named, "sealed": {sealed_path or "": sealed.md5 if sealed else ""}})
     ).hexdigest()
-
-
-def bring(
-    repo: str, commit: str, path: str, file: DataFile, objects: Objects, environment: Mapping[str, str] | None = None
-) -> None:
-    """Put one file's bytes into ``objects``: from the source's cache by copy, else from its remote.  Checked by MD5."""
-    if objects.holds(file.md5):
-        return
-    objects.drop(file.md5)
-    if not _from_cache(repo, commit, file, objects):
-        _from_remote(repo, commit, path, objects, environment or {})
-    if not objects.holds(file.md5):
-        raise SetupError(
-            f"the bytes of {path} (MD5 {file.md5}) are neither in the cache nor in the remote of {repo}",
-            remedy="run `dvc push` where the data was added, and check the credentials that read the remote",
-        )
-
-
-def _from_cache(repo: str, commit: str, file: DataFile, objects: Objects) -> bool:
-    folder = local_folder(repo)
-    if folder is None:
-        return False
-    cache = Objects(dvc_config.source_cache(folder, dvc_config.source_sections(folder, commit, folder)))
-    with suppress(FileNotFoundError, WrongContentError):
-        objects.put(cache.path(file.md5), file.md5)
-        return True
-    return False
-
-
-def _from_remote(repo: str, commit: str, path: str, objects: Objects, environment: Mapping[str, str]) -> None:
-    """`dvc fetch` in a throw-away clone whose cache is ours and whose remotes are the source's."""
-    folder = local_folder(repo)
-    with tempfile.TemporaryDirectory(prefix="squall-fetch-") as temporary:
-        clone = Path(temporary) / "clone"
-        _git_clone(repo, clone, commit)
-        sections = dvc_config.remotes_only(dvc_config.source_sections(clone, commit, folder))
-        local = {
-            "core": {"site_cache_dir": str(Path(temporary) / "site"), "analytics": "false", "check_update": "false"},
-            "cache": {"dir": str(objects.root.resolve())},
-        }
-        local["core"] |= sections.pop("core", {})
-        (clone / ".dvc" / "config.local").write_text(dvc_config.dump({**local, **sections}))
-        done = dvc_command(clone, "fetch", pointer_name(path), environment=environment)
-        if done.returncode:
-            raise SetupError(
-                f"dvc fetch of {path} from the remote of {repo} failed: {_last_line(done.stderr)}",
-                remedy="check the remote's address and the credentials that read it",
-            )
-
-
-def _last_line(stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "it said nothing")
-
-
-def dvc_command(
-    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """DVC's command line, as a user would call it."""
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder,
-        env={**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore", **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=FETCH_TIMEOUT_S,
-    )
-
-
-def _git_clone(repo: str, target: Path, commit: str) -> None:
-    """Objects of its own: no hardlinks and no alternates into the source."""
-    folder = local_folder(repo)
-    git.git(None, "clone", "--quiet", "--no-hardlinks", "--no-checkout", str(folder or repo), str(target))
-    git.git(target, "checkout", "--quiet", "-B", BRANCH, commit)
 
 
 def export(
     source: DvcSource, version: SourceVersion, path: str, dest: Path, environment: Mapping[str, str] | None = None
 ) -> None:
     """Copy one file of a version out (the sealed set, say), checked by MD5; a finished copy is kept."""
-    file = version.sealed if path == source.sealed and version.sealed else version.data[path]
-    if dest.is_file() and md5_of(dest) == file.md5:
+    output = _output_in(source, version, path)
+    if dest.is_file() and md5_of(dest) == output.md5:
         return
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".squall-export-", dir=dest.parent) as temporary:
         objects = Objects(Path(temporary))
-        bring(source.repo, version.commit, path, file, objects, environment)
+        file = bring(source.repo, version.commit, path, output, objects, environment)
         copy_verified(objects.path(file.md5), dest, file.md5)
+
+
+def _output_in(source: DvcSource, version: SourceVersion, path: str) -> Output:
+    return version.sealed if path == source.sealed and version.sealed else version.data[path]
 
 
 # --- the clone -------------------------------------------------------------------------------------------------------
@@ -239,12 +141,11 @@ def open_clone(
     partial = dest.with_name(f".{dest.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     dest.parent.mkdir(parents=True, exist_ok=True)
-    _git_clone(source.repo, partial, version.commit)
+    outputs = {path: _output_in(source, version, path) for path in materialise}
+    git_clone(source.repo, partial, version.commit, [output.pointer for output in outputs.values()])
     base = _isolate(partial, dest)
-    for path in materialise:
-        file = version.sealed if path == source.sealed and version.sealed else version.data[path]
-        bring(source.repo, version.commit, path, file, cache_of(partial), environment)
-        place_file(partial, path, file)
+    for path, output in outputs.items():
+        place_file(partial, path, bring(source.repo, version.commit, path, output, cache_of(partial), environment))
     write_note(partial, "clone", wanted.model_copy(update={"base": base}).model_dump(mode="json"))
     os.replace(partial, dest)
 
@@ -315,9 +216,34 @@ def head(clone: Path) -> str:
     return git.git(clone, "rev-parse", "HEAD").strip()
 
 
+def output_of(clone: Path, path: str, revision: str = "HEAD") -> Output:
+    """The output that holds a file at a revision of the clone; raises SetupError when it is not tracked there."""
+    return find_output(git.reader(clone, revision), path, f"{clone.name} at {revision[:12]}")
+
+
 def pointed(clone: Path, path: str, revision: str = "HEAD") -> DataFile:
-    """What the pointer of a file says at a revision of the clone; raises SetupError when it is not tracked there."""
-    return read_pointer(git.show(clone, revision, pointer_name(path)), path, f"{clone.name} at {revision[:12]}")
+    """What pointer and manifest say of a file; raises SetupError when it is not tracked, or its manifest not here."""
+    return file_of(cache_of(clone), output_of(clone, path, revision), path)
+
+
+def obtain(clone: Path, path: str, revision: str, environment: Mapping[str, str] | None = None) -> DataFile:
+    """Put the bytes that a file has at a commit of the source into the clone's cache, by copy; returns which."""
+    output, marker = output_of(clone, path, revision), read_marker(clone)
+    return bring(marker.source, revision, path, output, cache_of(clone), environment)
+
+
+def seek(clone: Path, path: str, revision: str, environment: Mapping[str, str] | None = None) -> DataFile:
+    """Which bytes a file has at a commit of the source; the manifest is brought, the bytes are not."""
+    output, marker = output_of(clone, path, revision), read_marker(clone)
+    return look_up(marker.source, revision, path, output, cache_of(clone), environment or {})
+
+
+def keeps(clone: Path, path: str) -> bool:
+    """Whether the clone's cache has the file's right bytes, and its directory's manifest."""
+    output, cache = output_of(clone, path), cache_of(clone)
+    if output.is_directory and not cache.holds(output.md5):
+        return False
+    return cache.holds(file_of(cache, output, path).md5)
 
 
 def place_file(clone: Path, path: str, file: DataFile) -> None:
@@ -333,23 +259,36 @@ def commit_version(clone: Path, paths: Sequence[str], message: str) -> tuple[str
     Same result as `dvc add` and `git commit`; same bytes and message on the same commit give the same commit id.
     """
     files = {path: _track(clone, path) for path in paths}
-    git.git(clone, "add", "--", *(pointer_name(path) for path in paths))
+    git.git(clone, "add", "--", *(output_of(clone, path).pointer for path in paths))
     git.git(clone, "commit", "--quiet", "--allow-empty", "-m", message)
     return head(clone), files
 
 
 def _track(clone: Path, path: str) -> DataFile:
-    working = clone / path
+    working, cache = clone / path, cache_of(clone)
     file = DataFile(md5=md5_of(working), size=working.stat().st_size)
-    cache_of(clone).put(working, file.md5)
-    point_at(clone, path, file)
+    cache.put(working, file.md5)
+    output = find_output(git.working_reader(clone), path, clone.name)
+    if output.is_directory:
+        _point_inside(clone, path, output, file)
+    else:
+        _point_at(clone, output, file.md5, file.size or 0)
     return file
 
 
-def point_at(clone: Path, path: str, file: DataFile) -> None:
-    """Let the pointer in the working tree say ``file``; nothing is committed."""
-    pointer = clone / pointer_name(path)
-    pointer.write_text(replace_pointer(pointer.read_text(), path, file))
+def _point_inside(clone: Path, path: str, output: Output, file: DataFile) -> None:
+    """A manifest with one entry changed; of the directory's size, the file's part."""
+    cache = cache_of(clone)
+    old = cache.path(inside(cache, output, path).md5)
+    grown = (file.size or 0) - old.stat().st_size
+    manifest = manifests.with_entry(cache, output.md5, output.inside(path), file.md5)
+    _point_at(clone, output, manifest, max(0, output.size + grown))
+
+
+def _point_at(clone: Path, output: Output, md5: str, size: int) -> None:
+    """Let the pointer in the working tree say these bytes; nothing is committed."""
+    pointer = clone / output.pointer
+    pointer.write_text(replace_output(pointer.read_text(), output, md5, size))
 
 
 def reset_to(clone: Path, commit: str, environment: Mapping[str, str] | None = None) -> list[str]:
@@ -361,12 +300,14 @@ def reset_to(clone: Path, commit: str, environment: Mapping[str, str] | None = N
     marker = read_marker(clone)
     git.drop_stale_locks(clone)
     git.git(clone, "reset", "--quiet", "--hard", commit)
-    rewritten = []
-    for path in marker.materialised:
-        file = pointed(clone, path)
-        if not cache_of(clone).holds(file.md5):
-            bring(marker.source, marker.source_commit, path, file, cache_of(clone), environment)
+    outputs, cache, rewritten = {path: output_of(clone, path) for path in marker.materialised}, cache_of(clone), []
+    right = {md5 for md5 in {output.md5 for output in outputs.values()} if cache.holds(md5)}
+    for path, output in outputs.items():
+        kept = output.md5 in right and (not output.is_directory or cache.holds(inside(cache, output, path).md5))
+        if not kept:
+            bring(marker.source, marker.source_commit, path, output, cache, environment)
             rewritten.append(f"cache:{path}")
+        file = file_of(cache, output, path)
         if not is_placed(clone, path, file):
             place_file(clone, path, file)
             rewritten.append(path)
@@ -378,4 +319,4 @@ def reset_to(clone: Path, commit: str, environment: Mapping[str, str] | None = N
 def is_placed(clone: Path, path: str, file: DataFile) -> bool:
     """Whether the working tree has exactly those bytes."""
     working = clone / path
-    return working.is_file() and working.stat().st_size == file.size and md5_of(working) == file.md5
+    return working.is_file() and file.size in (None, working.stat().st_size) and md5_of(working) == file.md5

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from chaos_tasks.errors import SetupError
@@ -64,6 +65,41 @@ def show(folder: Path, revision: str, path: str) -> str | None:
     """Text of a file at a revision, or None when it is not there."""
     done = attempt(folder, "show", f"{revision}:{path}")
     return done.stdout.decode() if done.returncode == 0 else None
+
+
+def reader(folder: Path, revision: str) -> Callable[[str], str | None]:
+    """What `show` says at one revision."""
+    return lambda path: show(folder, revision, path)
+
+
+def working_reader(folder: Path) -> Callable[[str], str | None]:
+    """The same of the working tree."""
+
+    def read(path: str) -> str | None:
+        try:
+            return (folder / path).read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    return read
+
+
+def count_files(folder: Path, revision: str, suffix: str) -> int:
+    """How many tracked files end so."""
+    names = git(folder, "ls-tree", "-r", "-z", "--name-only", revision).split("\0")
+    return sum(name.endswith(suffix) for name in names)
+
+
+def leave_out(folder: Path, pattern: str, but: Iterable[str]) -> None:
+    """From the next checkout on, leave files of that name out of the working tree, but for these patterns."""
+    (folder / ".git" / "info").mkdir(exist_ok=True)
+    (folder / ".git" / "info" / "sparse-checkout").write_text("\n".join(["/*", f"!{pattern}", *but]) + "\n")
+    git(folder, "config", "core.sparseCheckout", "true")
+
+
+def escaped(path: str) -> str:
+    """A path as a pattern that matches nothing else."""
+    return re.sub(r"([\\*?\[\]#! ])", r"\\\1", path)
 
 
 def commit_of(folder: Path, revision: str) -> str | None:

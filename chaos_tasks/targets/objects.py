@@ -26,13 +26,13 @@ class Objects:
     root: Path
 
     def path(self, md5: str) -> Path:
-        """Where the object of that MD5 lies, whether or not it is there."""
+        """Where the object of that MD5 lies, whether or not it is there; a manifest's MD5 ends in `.dir`."""
         return self.root / "files" / "md5" / md5[:2] / md5[2:]
 
     def holds(self, md5: str) -> bool:
         """Whether it is there *and* has the right bytes: DVC trusts a read-only object, and misses a poisoned one."""
         try:
-            return md5_of(self.path(md5)) == md5
+            return md5_of(self.path(md5)) == _content_md5(md5)
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -48,7 +48,7 @@ class Objects:
         """Copy a file in, read only; raises WrongContentError, keeping nothing, when it is not what ``md5`` says."""
         target = self.path(md5)
         target.parent.mkdir(parents=True, exist_ok=True)
-        copy_verified(source, target, md5, mode=0o444)
+        copy_verified(source, target, _content_md5(md5), mode=0o444)
 
     def drop(self, md5: str) -> None:
         """Remove an object; no error when it is not there."""
@@ -66,6 +66,10 @@ class Objects:
             with suppress(OSError):
                 path.parent.rmdir()
         return len(extra)
+
+
+def _content_md5(name: str) -> str:
+    return name.removesuffix(".dir")
 
 
 def md5_of(path: Path) -> str:

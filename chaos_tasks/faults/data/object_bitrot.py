@@ -18,7 +18,7 @@ from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
 from chaos_tasks.targets import dvc
 from chaos_tasks.targets.objects import copy_file, md5_of, sync
-from chaos_tasks.targets.pointers import DataFile, pointer_name
+from chaos_tasks.targets.pointers import DataFile
 
 KIND = "data.object_bitrot"
 GIB = 1 << 30
@@ -126,7 +126,9 @@ def _positions(seed: int, first: int, last: int, wanted: int) -> list[int]:
 def _materialise(clone: Path, path: str, where: str) -> subprocess.CompletedProcess[str]:
     """What a user types on a machine that does not have the file yet."""
     (clone / path).unlink(missing_ok=True)
-    return dvc.dvc_command(clone, "pull" if where == "remote" else "checkout", pointer_name(path))
+    output = dvc.output_of(clone, path)
+    target = output.pointer if output.path == path and output.pointer.endswith(".dvc") else path
+    return dvc.dvc_command(clone, "pull" if where == "remote" else "checkout", target)
 
 
 def _report(

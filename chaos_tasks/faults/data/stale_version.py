@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -13,7 +13,7 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams, clone_of, path_of
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.targets import dvc, git
-from chaos_tasks.targets.pointers import DataFile, pointer_name
+from chaos_tasks.targets.pointers import DataFile
 
 
 class StaleVersionParams(VersionParams):
@@ -43,14 +43,12 @@ class StaleVersion(VersionFault[StaleVersionParams]):
     def change(self, handle: Handle, file: Path, params: StaleVersionParams, ctx: FaultContext) -> Change:
         """Place the old bytes where the new ones were."""
         clone, path = clone_of(handle.place), path_of(handle.place, params)
-        commit, old = find_older(clone, path, params)
-        marker = dvc.read_marker(clone)
-        dvc.bring(marker.source, commit, path, old, dvc.cache_of(clone), _credentials(ctx))
+        commit, old = find_older(clone, path, params, _credentials(ctx))
         dvc.place_file(clone, path, old)
         return Change(
             summary=f"{path} set to its version of commit {commit[:12]}",
             effective=True,  # the file's MD5 decides whether it changed
-            evidence={"stale_commit": commit, "stale_md5": old.md5, "stale_bytes": old.size},
+            evidence={"stale_commit": commit, "stale_md5": old.md5, "stale_bytes": file.stat().st_size},
         )
 
 
@@ -62,17 +60,42 @@ def _credentials(ctx: FaultContext) -> Mapping[str, str]:
         return {}
 
 
-def find_older(clone: Path, path: str, params: StaleVersionParams) -> tuple[str, DataFile]:
-    """The commit and content of the older version; raises InjectError when there is none."""
+def find_older(
+    clone: Path, path: str, params: StaleVersionParams, environment: Mapping[str, str]
+) -> tuple[str, DataFile]:
+    """The commit and content of the older version, brought into the clone's cache; raises InjectError without one."""
     if params.rev is not None:
         commit = git.commit_of(clone, params.rev)
         if commit is None:
             raise InjectError(f"the clone has no tag or commit {params.rev}", remedy="name a tag of the source")
-        return commit, dvc.pointed(clone, path, commit)
-    log = git.git(clone, "log", "--format=%H", "HEAD", "--", pointer_name(path)).split()
-    back = params.versions_back or 0
-    if back >= len(log):
+        return commit, dvc.obtain(clone, path, commit, environment)
+    return _some_back(clone, path, params.versions_back or 0, environment)
+
+
+def _some_back(clone: Path, path: str, back: int, environment: Mapping[str, str]) -> tuple[str, DataFile]:
+    """In a tracked directory a commit of the pointer is a version of this file only where its own bytes changed."""
+    output = dvc.output_of(clone, path)
+    log = git.git(clone, "log", "--format=%H", "HEAD", "--", output.pointer).split()
+    by_itself = output.path == path and output.pointer.endswith(".dvc")
+    versions = log if by_itself else list(_changes(clone, path, log, back, environment))
+    if back >= len(versions):
         raise InjectError(
-            f"{path} has only {len(log)} versions", remedy=f"choose versions_back of at most {len(log) - 1}"
+            f"{path} has only {len(versions)} versions", remedy=f"choose versions_back of at most {len(versions) - 1}"
         )
-    return log[back], dvc.pointed(clone, path, log[back])
+    return versions[back], dvc.obtain(clone, path, versions[back], environment)
+
+
+def _changes(clone: Path, path: str, log: list[str], back: int, environment: Mapping[str, str]) -> Iterator[str]:
+    """Commits at which the file's bytes are others than at the one before in this list, no more than are needed."""
+    last = ""
+    for commit in log:
+        try:
+            file = dvc.seek(clone, path, commit, environment)
+        except SetupError:  # not tracked there, or not in that directory yet
+            return
+        if file.md5 != last:
+            yield commit
+            back -= 1
+        if back < 0:
+            return
+        last = file.md5

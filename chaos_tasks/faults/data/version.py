@@ -105,7 +105,7 @@ class VersionFault(ABC, Generic[P]):
         commit, files = dvc.commit_version(clone, [path], f"{self.kind} ({handle.id})")
         new = files[path]
         evidence = {**change.evidence, "file": path, "old_md5": old.md5, "new_md5": new.md5, "commit": commit}
-        return change.model_copy(update={"evidence": evidence, "effective": change.effective and new != old})
+        return change.model_copy(update={"evidence": evidence, "effective": change.effective and new.md5 != old.md5})
 
     def revert(self, handle: Handle, params: P, ctx: FaultContext) -> Receipt:
         """Back to the commit and bytes of the snapshot; the fault's own tag and objects go."""
@@ -148,7 +148,7 @@ class VersionFault(ABC, Generic[P]):
             and dvc.is_placed(clone, path, prior.file)
             and dvc.cache_of(clone).names() == list(prior.cache)
             and dvc.remote_of(clone).names() == list(prior.remote)
-            and dvc.cache_of(clone).holds(prior.file.md5)
+            and dvc.keeps(clone, path)
         )
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:
