@@ -17,6 +17,9 @@ from chaos_tasks.model.target import DvcSource
 from chaos_tasks.targets import git
 
 PARQUET, CSV = "raw/flights.parquet", "raw/flights.csv"
+DIRECTORY = "raw/parts"
+PARTS = tuple(f"{DIRECTORY}/{name}.parquet" for name in ("a", "b b", "c/d", "z\u00fcrich"))
+"""Files of a directory that is tracked as one."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,29 @@ def write_table(path: Path, data: pa.Table) -> None:
         pq.write_table(data, path, row_group_size=400, compression="zstd")
 
 
-def make_source(folder: Path, *, rows: int = 1000, link: str = "copy", paths: Sequence[str] = (PARQUET, CSV)) -> Source:
-    """Two versions (v1, v2 = main), committed, tagged, and pushed; the cache uses links of type ``link``."""
+def make_source(
+    folder: Path,
+    *,
+    rows: int = 1000,
+    link: str = "copy",
+    paths: Sequence[str] = (PARQUET, CSV),
+    tracked: Sequence[str] = (),
+) -> Source:
+    """Two versions (v1, v2 = main), committed, tagged, and pushed; the cache uses links of type ``link``.
+
+    ``tracked`` is what `dvc add` is given: by default each of the paths by itself.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # DVC's own use of its libraries
-        return _make(folder, rows, link, paths)
+        return _make(folder, rows, link, paths, tracked or paths)
 
 
-def _make(folder: Path, rows: int, link: str, paths: Sequence[str]) -> Source:
+def make_directory_source(folder: Path, *, rows: int = 1000, link: str = "copy") -> Source:
+    """The same with one tracked directory of a few files."""
+    return make_source(folder, rows=rows, link=link, paths=PARTS, tracked=[DIRECTORY])
+
+
+def _make(folder: Path, rows: int, link: str, paths: Sequence[str], tracked: Sequence[str]) -> Source:
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
@@ -76,11 +94,12 @@ def _make(folder: Path, rows: int, link: str, paths: Sequence[str]) -> Source:
         config["cache"] |= {"type": link.split(",")}
         config["remote"]["store"] = {"url": str(remote)}
     for version in (1, 2):
-        for path in paths:
+        for number, path in enumerate(paths):
             (repo / path).unlink(missing_ok=True)
-            write_table(repo / path, table(rows + 100 * version, seed=version))
+            (repo / path).parent.mkdir(parents=True, exist_ok=True)
+            write_table(repo / path, table(rows + 100 * version, seed=version + 10 * number * (tracked != paths)))
         with Repo(str(repo)) as dvc:
-            dvc.add([str(repo / path) for path in paths])
+            dvc.add([str(repo / path) for path in tracked])
         git.git(repo, "add", "-A")
         git.git(repo, "commit", "--quiet", "-m", f"version {version}")
         git.git(repo, "tag", f"v{version}")

@@ -20,7 +20,10 @@ class DvcSource(Value):
     type: Literal["dvc"] = "dvc"
     repo: str = Field(description="Path or URL of the Git repository.")
     rev: str = Field("main", description="Branch, tag or commit of the version that experiments start from.")
-    data: tuple[str, ...] = Field(description="DVC-tracked data files that data faults may touch (in a clone).")
+    data: tuple[str, ...] = Field(
+        description="DVC-tracked data files that data faults may touch (in a clone); a file may lie in a "
+        "tracked directory, and of that only the files named here are brought."
+    )
     sealed: str | None = Field(None, description="DVC-tracked evaluation set; copied out before any injection.")
     format: Literal["parquet", "csv"] = "parquet"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ DIRECTORY = ".dir"
 """Ends the name of a manifest: the object that lists a tracked directory."""
 
 LOCK = "dvc.lock"
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 Reader = Callable[[str], str | None]
 """Text of a file at some revision, or None when it is not there."""
 
@@ -147,10 +149,13 @@ def _load(text: str, name: str, where: str) -> Any:
 def _output(out: dict[str, Any], pointer: str, path: str, where: str) -> Output:
     if out.get("hash") != "md5":
         raise SetupError(f"{path} in {where} is tracked as by DVC 2", remedy="run `dvc cache migrate --dvc-files`")
+    md5 = str(out.get("md5", ""))
+    if not _MD5.fullmatch(md5):
+        raise SetupError(f"{pointer} in {where} names no MD5 of {path}", remedy="write it again with `dvc commit`")
     return Output(
         pointer=pointer,
         path=path,
-        md5=str(out.get("md5", "")),
+        md5=md5,
         size=int(out.get("size", 0)),
         remote=str(out.get("remote") or ""),
     )

@@ -18,7 +18,7 @@ from chaos_tasks.ports import Clients
 from chaos_tasks.targets import dvc
 from chaos_tasks.testing.clock import FakeClock
 from chaos_tasks.testing.conformance import Arrangement
-from tests.dvc_sources import PARQUET, Source, make_source
+from tests.dvc_sources import PARQUET, PARTS, Source, make_directory_source, make_source
 
 Builder = Callable[[Path, pytest.FixtureRequest], Arrangement]
 
@@ -58,15 +58,21 @@ def contexts(folder: Path) -> Callable[[], FaultContext]:
     return make_context
 
 
-def arranged(kind: str, params: Mapping[str, JsonValue]) -> Builder:
-    """A builder for one kind."""
+@lru_cache(maxsize=1)
+def shared_directory_source(folder: Path) -> Source:
+    """The same, with one tracked directory."""
+    return make_directory_source(folder / "source-directory")
+
+
+def arranged(kind: str, params: Mapping[str, JsonValue], *, inside: bool = False) -> Builder:
+    """A builder for one kind: on a file tracked by itself, or on one inside a tracked directory."""
 
     def build(tmp_path: Path, request: pytest.FixtureRequest) -> Arrangement:
-        factory = request.getfixturevalue("tmp_path_factory")
-        source = shared_source(factory.getbasetemp() / "shared-dvc")
+        folder = request.getfixturevalue("tmp_path_factory").getbasetemp() / "shared-dvc"
+        source = shared_directory_source(folder) if inside else shared_source(folder)
         return Arrangement(
             fault=registry.fault(kind),
-            place=make_place(source, tmp_path / "clone"),
+            place=make_place(source, tmp_path / "clone", PARTS[2] if inside else PARQUET),
             params=params,
             make_context=contexts(tmp_path),
         )
