@@ -57,7 +57,7 @@ system: setup ## Tests under the real scheduler
 cluster-test: setup ## The same experiments on Celery: three machines that share no folder and no process table (about two minutes)
 	@$(PYTEST) tests/cluster tests/integration/test_carrying.py
 
-bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules
+bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse
 	@$(BIN)/python -m benchmarks.$*
 
 kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about 40 minutes on two cores)
