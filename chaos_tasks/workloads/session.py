@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chaos_tasks.errors import WorkloadError
+from chaos_tasks.targets.process import MARK_VARIABLE
 
 LEASH = Path(__file__).with_name("leash.py")
+WARDEN = Path(__file__).with_name("warden.py")
 REAP_S = 5.0
 
 
@@ -37,6 +39,28 @@ def start_session(
     except OSError as error:
         what = f"{command[0]} cannot be started in {cwd}: {error}"
         raise WorkloadError(what, remedy="check the trial's cwd") from error
+
+
+@contextmanager
+def guarded(mark: str) -> Iterator[None]:
+    """Within: should this process be killed, whatever bears a mark that begins so is killed too, at once."""
+    command = (sys.executable, "-I", "-S", str(WARDEN), MARK_VARIABLE, mark)
+    plain = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
+    warden = subprocess.Popen(
+        command,
+        env=plain,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        warden.kill()  # all is ended already
+        warden.wait()
+        if warden.stdin is not None:
+            warden.stdin.close()
 
 
 def end_session(process: subprocess.Popen[bytes]) -> None:

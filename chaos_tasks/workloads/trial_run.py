@@ -27,7 +27,7 @@ from chaos_tasks.workloads.keeping import CheckpointKeeper
 from chaos_tasks.workloads.launching import RunningLaunch, write_atomically
 from chaos_tasks.workloads.lease import LeaseKeeper
 from chaos_tasks.workloads.progress import highest_step, lost_steps
-from chaos_tasks.workloads.session import end_session, start_session
+from chaos_tasks.workloads.session import end_session, guarded, start_session
 from chaos_tasks.workloads.triggers import Sight
 
 POLL_S = 0.02
@@ -84,7 +84,7 @@ class TrialRun:
         self._take_up()
         spec = self._spec
         keeper = LeaseKeeper(self._open_ledger, spec.run_id, spec.lease_s, self._clock, self._renew_faults)
-        with keeper as lease, ExitStack() as undo:
+        with guarded(f"{spec.trial_id}#{os.getpid()}."), keeper as lease, ExitStack() as undo:
             undo.callback(self._end_companions)
             undo.callback(self._desk.revert_all)
             undo.callback(self._unregister)

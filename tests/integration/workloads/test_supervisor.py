@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 
 from chaos_tasks.ledger import open_ledger
@@ -20,7 +22,7 @@ from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.spec import Companion, FiringSpec
 from chaos_tasks.model.trial import Trial, TrialStatus
-from chaos_tasks.targets.process import ProcessIdentity
+from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
 from chaos_tasks.workloads.fencing import end_recorded
 from chaos_tasks.workloads.journal import Journal
 from chaos_tasks.workloads.runner import SupervisedRunner
@@ -234,6 +236,53 @@ def test_kill_9_of_the_parent_leaves_no_workload_running(tmp_path: Path) -> None
     eventually(lambda: alive_workloads(tmp_path / "out") == [], "end of the workload")
     [supervisor] = Journal(tmp_path / "out").supervisors()
     eventually(lambda: not supervisor.is_alive(), "end of the supervisor")
+
+
+DAEMON = """
+import os, subprocess, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        with open(sys.argv[1] + ".new", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename(sys.argv[1] + ".new", sys.argv[1])
+        time.sleep(600)
+    os._exit(0)
+subprocess.run(["/bin/sh", "-c", "sleep 600 & sleep 600"])
+"""
+
+
+def test_kill_9_of_supervisor_and_task_at_once_ends_daemons_of_the_workload_too(tmp_path: Path) -> None:
+    """Double fork and a session of its own: no signal to a group, and no parent, reaches it; the sweep is far away."""
+    told = tmp_path / "daemon.pid"
+    spec = make_spec(tmp_path, command=(sys.executable, "-I", "-S", "-c", DAEMON, str(told)), lease_s=600.0)
+    parent = _start_parent(tmp_path, spec.model_dump_json())
+    eventually(lambda: told.exists() and len(marked(spec.trial_id)) >= 5, "launch")
+    daemon = ProcessIdentity.of(int(told.read_text()))
+    assert daemon is not None
+    assert os.getpgid(daemon.pid) not in {os.getpgid(one) for one in alive_workloads(tmp_path / "out")}
+    [supervisor] = Journal(tmp_path / "out").supervisors()
+    os.killpg(supervisor.pid, signal.SIGKILL)
+    parent.kill()
+    parent.wait()
+    eventually(lambda: marked(spec.trial_id) == [], "end of all that the workload started", timeout_s=30.0)
+    assert not daemon.is_alive()
+
+
+def marked(trial_id: str) -> list[int]:
+    """Living processes that bear the trial's mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK_VARIABLE, "").startswith(f"{trial_id}#"):
+                found.append(process.pid)
+    return found
+
+
+def test_a_trial_that_ends_by_itself_leaves_no_warden(tmp_path: Path, runner: SupervisedRunner) -> None:
+    assert runner.run(make_spec(tmp_path)).status is TrialStatus.COMPLETED
+    assert runner.pid is not None
+    assert psutil.Process(runner.pid).children(recursive=True) == []
 
 
 def test_a_killed_task_is_recorded_and_its_retry_goes_on_without_firing_again(
