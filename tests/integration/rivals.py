@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -41,6 +41,7 @@ from tests.kill_matrix.worlds import World, make_world
 
 WITHIN_S = 120.0
 FENCED, DONE = "Fenced", "done"
+_numbers = count(1)  # of all arenas: they share a database server
 
 
 @dataclass
@@ -51,18 +52,15 @@ class Arena:
     lab: Lab
     ledger: str
     folder: Path
-    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def stage(self) -> Stage:
         """A new run on a new ledger."""
-        name = f"rival-{self.ledger}-{next(self._numbers)}"
+        name = f"rival-{self.ledger}-{next(_numbers)}"
         folder = self.folder / name
         folder.mkdir(parents=True)
         url = f"sqlite:///{folder}/ledger.db"
         if self.ledger == "postgresql":
-            url = postgres.create_database(
-                self.lab.getfixturevalue("pg_server"), f"r{os.getpid()}_{next(self._numbers)}"
-            )
+            url = postgres.create_database(self.lab.getfixturevalue("pg_server"), f"r{os.getpid()}_{next(_numbers)}")
         return Stage(self.world, url, name, folder)
 
     def clear(self, stage: Stage) -> None:
