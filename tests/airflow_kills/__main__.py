@@ -17,13 +17,14 @@ from types import FrameType
 from pydantic import TypeAdapter
 
 from tests.airflow_kills.interventions import BY_KEY, ROWS
-from tests.airflow_kills.page import page
+from tests.airflow_kills.page import page, with_promises
 from tests.airflow_kills.playing import play
 from tests.airflow_kills.rows import BOTH, Executor, Result, Row
 from tests.airflow_kills.stacks import running
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, RESULTS = ROOT / "docs" / "airflow-kills.md", ROOT / "benchmarks" / "results" / "airflow_kills.json"
+PROMISES = ROOT / "docs" / "interventions.md"
 NAMES = {"local": Executor.LOCAL, "celery": Executor.CELERY}
 
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 all as promised, 1 something is not."""
     told = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)  # so that the servers are stopped
+    if told.pages_of:
+        return _write([one for path in told.pages_of for one in _read(path)])
     rows = [BY_KEY[key] for key in told.rows] if told.rows else list(ROWS)
     executors = [NAMES[name] for name in told.on] if told.on else list(BOTH)
     earlier = _read(told.json) if told.json and told.resume else []
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 told.json.write_bytes(_LIST.dump_json(results, indent=1))
     print(f"{sum(one.green for one in results)} of {len(results)} are as promised")
     if told.write:
-        _write(results)
+        return _write(results)
     return 0 if all(one.green for one in results) else 1
 
 
@@ -57,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--on", action="append", choices=sorted(NAMES), help="executors; both by default")
     parser.add_argument("--json", type=Path, help="write every result to this file, one by one")
     parser.add_argument("--resume", action="store_true", help="leave out what that file has already")
+    parser.add_argument("--pages-of", type=Path, action="append", help="play nothing: write the pages of such files")
     parser.add_argument("--write", action="store_true", help="write docs/airflow-kills.md and benchmarks/results")
     return parser
 
@@ -86,13 +90,15 @@ def _read(path: Path) -> list[Result]:
     return _LIST.validate_json(path.read_bytes()) if path.exists() else []
 
 
-def _write(results: Sequence[Result]) -> None:
+def _write(results: Sequence[Result]) -> int:
     when = time.strftime("%Y-%m-%d", time.gmtime())
     minutes = sum(one.took_s for one in results) / 60
     machine = f"Linux with {os.cpu_count()} cores and Python {platform.python_version()}"
     ran = f"Played on {when} in {minutes:.0f} minutes, on {machine}, with Airflow {_airflow()}."
     PAGE.write_text(page(results, ran))
+    PROMISES.write_text(with_promises(PROMISES.read_text()))
     RESULTS.write_text(json.dumps({"ran": ran, "rows": _LIST.dump_python(list(results), mode="json")}, indent=1) + "\n")
+    return 0 if all(one.green for one in results) else 1
 
 
 def _airflow() -> str:

@@ -31,6 +31,7 @@ class Follower(AbstractContextManager["Follower"]):
     renewed_at: datetime | None = None
     locked_at: float = 0.0
     trouble: str = ""
+    _epochs: dict[str, int] = field(default_factory=dict)
     _done: Event = field(default_factory=Event)
     _thread: Thread | None = None
 
@@ -52,7 +53,8 @@ class Follower(AbstractContextManager["Follower"]):
                     now = ledger.now()
                     for state in ledger.handles(run_id=self.run_id, phases=OPEN_PHASES):
                         self.past_lease_s = max(self.past_lease_s, (now - state.lease_until).total_seconds())
-                        if state.phase in HELD:
+                        epoch = self._epochs.setdefault(state.handle.id, state.handle.epoch)
+                        if state.phase in HELD and state.handle.epoch == epoch:  # a sweep's own lease does not count
                             renewed = state.lease_until - timedelta(seconds=self.lease_s)
                             self.renewed_at = max(self.renewed_at or renewed, renewed)
                     with database.transaction() as session:

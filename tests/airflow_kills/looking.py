@@ -19,9 +19,11 @@ from chaos_tasks.ledger import open_ledger
 from chaos_tasks.ledger.verify import verify
 from chaos_tasks.loading import load_experiment
 from chaos_tasks.model.handle import HandleState, Phase
+from chaos_tasks.model.place import ProcessPlace
 from chaos_tasks.model.plan import Recorder
+from chaos_tasks.model.record import Act, RecordKind
 from chaos_tasks.model.request import RunRequest
-from chaos_tasks.targets.process import MARK_VARIABLE
+from chaos_tasks.targets.process import MARK_VARIABLE, host
 from tests.airflow_kills.project import AFTER
 from tests.airflow_kills.scene import Scene
 from tests.airflow_kills.stacks import SUPERVISOR, squall_of
@@ -51,8 +53,22 @@ def _not_undone(squall: Squall, state: HandleState, scratch: Path) -> Iterator[s
     )
     context = FaultContext(clock=squall.clock, clients=squall.clients, scratch=scratch)
     before = acts.before_fingerprint(acts.ActParts(squall.ledger, fault, context, Recorder()), handle)
-    if before is None or fault.fingerprint(handle.place, context).digest != before.digest:
+    if isinstance(handle.place, ProcessPlace) and handle.place.host != host():
+        after = _recorded_after(squall, state)  # only its own machine can see it; `_left_running` looks at all of them
+    else:
+        after = fault.fingerprint(handle.place, context).digest
+    if before is None or after != before.digest:
         yield f"the place of {handle.id} is not what it was when it was armed"
+
+
+def _recorded_after(squall: Squall, state: HandleState) -> str:
+    """What whoever reverted it found on the machine of the process."""
+    found = ""
+    for stored in squall.ledger.records(run_id=state.handle.run_id, kinds=(RecordKind.REVERT_VERIFIED,)):
+        act = stored.record.payload
+        if isinstance(act, Act) and act.handle_id == state.handle.id and act.after is not None:
+            found = act.after.digest
+    return found
 
 
 def _left_running(scene: Scene) -> Iterator[str]:

@@ -52,7 +52,7 @@ a fault was seen in after its lease was over (five looks a second). *Tries* are 
 
 def page(results: Sequence[Result], ran: str) -> str:
     """The whole page."""
-    parts = [HEAD + _sentence(results, ran), "", LEGEND, *_tables(results), *_reds(results)]
+    parts = [HEAD + _sentence(results, ran), "", LEGEND, *_tables(results), *_left_out(results), *_reds(results)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -63,7 +63,27 @@ def _sentence(results: Sequence[Result], ran: str) -> str:
     return (
         f"**{green} of {len(results)} are as promised.** The longest from the last renewal of a lease to the proved"
         f" undo: {unrenewed:.1f} s; the longest that a fault was seen in after its lease: {late:.1f} s.\n\n{ran}"
+        + _load(results)
     )
+
+
+def _load(results: Sequence[Result]) -> str:
+    """Seconds mean little without it."""
+    loads = sorted(one.load for one in results if one.load)
+    if not loads:
+        return ""
+    wanted = f"{loads[0]:.0f} to {loads[-1]:.0f}"
+    return f" At the blows {wanted} processes wanted to run: the seconds are those of such a machine."
+
+
+def _left_out(results: Sequence[Result]) -> Iterator[str]:
+    """What nobody played is not as promised either."""
+    played = {(one.executor, one.row) for one in results}
+    for executor in BOTH:
+        missing = [row.does for row in ROWS if executor in row.executors and (executor, row.key) not in played]
+        if missing:
+            yield f"Not played on {executor.value}: {'; '.join(missing)}."
+            yield ""
 
 
 def _tables(results: Sequence[Result]) -> Iterator[str]:
@@ -111,8 +131,19 @@ def _reds(results: Sequence[Result]) -> Iterator[str]:
         yield f"- {one.executor.value}, {BY_KEY[one.row].does}: {'; '.join(one.wrong)}"
 
 
-def promises() -> Iterator[str]:
-    """The table of docs/interventions.md: what you do, what happens, and how the run may end."""
+BEGIN = "<!-- This table is written by `make airflow-kills` from tests/airflow_kills/interventions.py: do not edit. -->"
+END = "<!-- end of the table -->"
+
+
+def with_promises(text: str) -> str:
+    """docs/interventions.md with the table of what is promised as it is now."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return "\n".join([before + BEGIN, "", *_promises(), "", END + after])
+
+
+def _promises() -> Iterator[str]:
+    """What you do, what happens, and how the run may end."""
     yield "| what you do, or what breaks | what happens | verdict |"
     yield "| --- | --- | --- |"
     for row in ROWS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +44,7 @@ def play(stack: Stack, row: Row) -> Result:
     _await(scene, lambda: _is_in(scene), "both faults to be in", IN_S)
     with Follower(url, scene.run_id, LEASE_S) as follower:
         was_in = {state.handle.id: state.handle.step for state in scene.lab.ledger.handles(run_id=scene.run_id)}
-        struck = time.time()
+        struck, load = time.time(), os.getloadavg()[0]
         _do(scene, row.strike)
         _await(scene, lambda: _all_out(scene), "everything to be out", OUT_S)
         _do(scene, row.mend)
@@ -52,7 +53,7 @@ def play(stack: Stack, row: Row) -> Result:
     _do(scene, row.afterwards)
     _end_leaked(scene)
     with tempfile.TemporaryDirectory() as scratch:
-        scene.wrong += look(scene, source, Path(scratch))
+        _do(scene, lambda scene: scene.wrong.extend(look(scene, source, Path(scratch))))
     undone, by, last = _undone(scene, struck, was_in)
     result = Result(
         row=row.key,
@@ -65,10 +66,11 @@ def play(stack: Stack, row: Row) -> Result:
         unlocked_s=round(max(0.0, follower.locked_at + EVERY_S - struck), 1),
         outcome=_outcome(scene),
         state=scene.api.run(scene.run.dag_id, scene.run.run_id).state,
+        load=round(load, 1),
         tries=_tries(scene),
         took_s=round(time.monotonic() - began, 1),
     )
-    return result.model_copy(update={"wrong": (*scene.wrong, *_not_as_promised(row, result, follower.trouble))})
+    return result.model_copy(update={"wrong": (*scene.wrong, *not_as_promised(row, result, follower.trouble))})
 
 
 def _is_in(scene: Scene) -> bool:
@@ -87,7 +89,7 @@ def _do(scene: Scene, act: Callable[[Scene], None]) -> None:
     try:
         act(scene)
     except Exception as error:  # noqa: BLE001  the rows after it are to be played all the same
-        scene.wrong.append(f"{act.__name__}: {type(error).__name__}: {error}")
+        scene.wrong.append(f"{getattr(act, '__name__', 'looking')}: {type(error).__name__}: {error}")
 
 
 def _await(scene: Scene, check: Callable[[], bool], what: str, timeout_s: float) -> None:
@@ -124,7 +126,8 @@ def _tries(scene: Scene) -> int:
     return next((one.try_number for one in found if one.task_id == "exercise"), 0)
 
 
-def _not_as_promised(row: Row, result: Result, trouble: str) -> Iterator[str]:
+def not_as_promised(row: Row, result: Result, trouble: str) -> Iterator[str]:
+    """What the numbers of a result say against the row."""
     sweep_s = SWEEP_EVERY_S + SWEEP_TAKES_S
     if trouble:
         yield trouble

@@ -69,6 +69,7 @@ class Result(Value):
     unlocked_s: float = Field(0.0, description="From the blow until another run could have had the target.")
     outcome: str = ""
     state: str = ""
+    load: float = Field(0.0, description="How many processes wanted to run at the blow (1 min); 0: not looked at.")
     tries: int = Field(0, description="Of the exercise task.")
     took_s: float = Field(0.0, description="The whole row, the run after it included.")
 
