@@ -53,6 +53,11 @@ file = "target.yaml"
 environment = "lab"
 disposable = true
 families = ["data", "process"]
+
+[[targets.flights-ungated.identities.not_applicable]]
+check = "principals"
+families = ["data", "process"]
+reason = "One user runs everything of this project on one machine."
 """
 
 

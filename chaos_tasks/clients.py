@@ -23,6 +23,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError, model_validator
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value
+from chaos_tasks.ports import CallerClient
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -100,6 +101,15 @@ class NamedClients:
         """A boto3 EC2 client; an empty endpoint is AWS itself."""
         client: EC2Client = self._aws("ec2", credentials, endpoint, region)
         return client
+
+    def sts(self, credentials: str, *, endpoint: str, region: str) -> CallerClient:
+        """A boto3 STS client; an empty endpoint is AWS itself."""
+        client: CallerClient = self._aws("sts", credentials, endpoint, region)
+        return client
+
+    def knows(self, credentials: str) -> bool:
+        """Whether there are credentials of this name."""
+        return credentials in self._credentials
 
     def redis(self, url: str) -> Redis:
         """A redis client that answers in bytes; it connects at its first command."""

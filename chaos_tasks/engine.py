@@ -34,6 +34,7 @@ from chaos_tasks.inventory import read_target
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.experiment import Step
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase, Receipt
+from chaos_tasks.model.identity import Proof
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
@@ -47,6 +48,7 @@ from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
 from chaos_tasks.runs import Run, RunWriter, evidence_of, judged_runs
 from chaos_tasks.safety import guards, limits
 from chaos_tasks.safety.guards import Rules
+from chaos_tasks.safety.identities import Ground, Prover
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.settings import Settings
 from chaos_tasks.targets.process import actor, identity
@@ -112,6 +114,7 @@ class Engine:
             plan = known or self._register(request)
             self._lock(plan)
             guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
+            self._record_proofs(plan)
             self._snapshot(plan)
         except BaseException as error:  # Ctrl-C and a full disk too: nothing may stay armed or locked
             self._refuse(request, error)
@@ -135,12 +138,29 @@ class Engine:
             environment=entry.environment,
             home=settings.home,
             now=self.parts.clock.now(),
+            identities=entry.identities,
         )
         slots = limits.slots(settings.limits, environments_of(settings), target.name)
         locks = tuple(sorted((*plan.locks, *slots), key=lambda lock: lock.key))
         plan = self._with_the_past(plan.model_copy(update={"locks": locks}), pinned=request.pin is not None)
         guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
+        self._prove(plan)
         return plan
+
+    def _prove(self, plan: Plan) -> tuple[Proof, ...]:
+        """That three identities are three, and the reverter out of the fault's reach; raises GuardTripped."""
+        settings = self.parts.settings
+        policy = settings.entry(plan.target.name).identities
+        return Prover(policy, Ground.of(settings), self.parts.clients).prove(plan)
+
+    def _record_proofs(self, plan: Plan) -> None:
+        """Prove again under the locks, and put on record who was who, and what the inventory has waived."""
+        proofs = self._prove(plan)
+        waived = sum(proof.waived for proof in proofs)
+        again = str(len(Run(self.parts.ledger, plan.run_id).stored(RecordKind.IDENTITIES_PROVED)))
+        text = f"{len(proofs) - waived} checks of identities proved, {waived} not applicable by the inventory"
+        facts: dict[str, JsonValue] = {"proofs": [proof.model_dump(mode="json") for proof in proofs]}
+        self._writer(plan).note(RecordKind.IDENTITIES_PROVED, text, key=again, facts=facts)
 
     def _with_the_past(self, plan: Plan, *, pinned: bool) -> Plan:
         """What the log says that bears on a run: undecided runs of nights before, and how far its rungs are trusted."""

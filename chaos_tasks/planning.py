@@ -11,6 +11,7 @@ from pathlib import Path
 from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped
 from chaos_tasks.model.experiment import Experiment, Step
+from chaos_tasks.model.identity import IdentityPolicy
 from chaos_tasks.model.place import DvcPlace, InstancePlace, Place, S3Place, StreamPlace
 from chaos_tasks.model.plan import Lock, Overrides, Pin, Plan
 from chaos_tasks.model.request import RunRequest
@@ -28,15 +29,23 @@ class Source:
 
 
 def make_plan(
-    request: RunRequest, target: Target, source: Source, *, environment: str, home: Path, now: datetime
+    request: RunRequest,
+    target: Target,
+    source: Source,
+    *,
+    environment: str,
+    home: Path,
+    now: datetime,
+    identities: IdentityPolicy | None = None,
 ) -> Plan:
     """Bind an experiment to its target; pure.  Raises GuardTripped for overrides that do not fit."""
     experiment = overridden(request.experiment, request.overrides)
     workspace = home / "runs" / request.run_id
+    who = identities or IdentityPolicy()
     places = {
         step.name: place
         for step in experiment.method
-        if (place := _place(step, target, source, workspace, request.run_id))
+        if (place := _place(step, target, source, workspace, request.run_id, who))
     }
     return Plan(
         run_id=request.run_id,
@@ -134,7 +143,9 @@ def stream_prefix(key: str, run_id: str) -> str:
     return f"{key}:{run_id}"
 
 
-def _place(step: Step, target: Target, source: Source, workspace: Path, run_id: str) -> Place | None:
+def _place(
+    step: Step, target: Target, source: Source, workspace: Path, run_id: str, who: IdentityPolicy
+) -> Place | None:
     if step.target == "data":
         return DvcPlace(
             clone=str(workspace / CLONE),
@@ -152,6 +163,8 @@ def _place(step: Step, target: Target, source: Source, workspace: Path, run_id: 
             prefix=resource.prefix,
             principal=resource.principal,
             credentials=resource.credentials,
+            injector=who.injector,
+            reverter=who.reverter,
         )
     if isinstance(resource, RedisStreamResource):
         return StreamPlace(url=resource.url, key_prefix=stream_prefix(resource.key, run_id))
@@ -161,6 +174,8 @@ def _place(step: Step, target: Target, source: Source, workspace: Path, run_id: 
             region=resource.region,
             instance_id=resource.instance_id,
             pid_file=resource.pid_file,
+            injector=who.injector,
+            reverter=who.reverter,
         )
     return None
 

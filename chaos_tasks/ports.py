@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -141,6 +141,13 @@ class Ledger(LedgerReader, Protocol):
         """Give back the connection."""
 
 
+class CallerClient(Protocol):
+    """The one call of STS that anybody may make."""
+
+    def get_caller_identity(self) -> Mapping[str, object]:
+        """Account and Arn of whoever signed the call."""
+
+
 class Clients(Protocol):
     """Connections by credential name; the only way to the network."""
 
@@ -152,6 +159,9 @@ class Clients(Protocol):
 
     def ec2(self, credentials: str, *, endpoint: str, region: str) -> EC2Client:
         """A boto3 EC2 client."""
+
+    def sts(self, credentials: str, *, endpoint: str, region: str) -> CallerClient:
+        """A boto3 STS client."""
 
     def redis(self, url: str) -> Redis:
         """A redis client with text responses off."""

@@ -17,6 +17,7 @@ from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.duration import Duration
+from chaos_tasks.model.identity import IdentityPolicy
 from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.strict_yaml import Document, Location
 from chaos_tasks.validation import problems_of
@@ -50,6 +51,7 @@ class TargetEntry(Value):
     environment: str = Field(description="lab, dev, staging, production, ...")
     disposable: bool = Field(False, description="Irreversible faults run on disposable targets only.")
     families: tuple[str, ...] = Field((), description="Families of faults that may be used on it.")
+    identities: IdentityPolicy = Field(IdentityPolicy(), description="Who injects, who reverts, and what is proved.")
 
 
 class Endpoints(Value):

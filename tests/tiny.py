@@ -76,6 +76,11 @@ file = "targets/plain.yaml"
 environment = "lab"
 families = ["tiny"]
 
+[[targets.plain.identities.not_applicable]]
+check = "principals"
+families = ["tiny"]
+reason = "One user runs everything of this project on one machine."
+
 [targets.precious]
 file = "targets/precious.yaml"
 environment = "production"

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
+from chaos_tasks.model.identity import Reach
 from chaos_tasks.model.place import Place
 from chaos_tasks.ports import Clients, Clock
 
@@ -34,8 +35,7 @@ class FaultContext:
     clock: Clock
     clients: Clients
     scratch: Path
-    injector: str = "injector"  # name of the credentials that inject
-    reverter: str = "reverter"  # name of the credentials that revert: never within reach of the fault
+    injector: str = "injector"  # name of the credentials that read a data source; a cloud's are in the place
     lease_s: float = 60.0  # a fault that can expire by itself must do so after this long
 
 
@@ -67,6 +67,14 @@ class Fault(Protocol[P_contra]):
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:
         """State of the place; equal before and after for a fault that restores."""
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """A fault that reaches beyond its place: a disk, a machine, a way of the network.  Others reach their place."""
+
+    def reach(self, place: Place | None, params: FaultParams) -> Reach:
+        """What it may take away; ``place`` is None for a process that does not run yet."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from chaos_tasks.lab.credentials import Credentials
+from chaos_tasks.lab.machine_people import AUDITS
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.seaweedfs import S3Server, allow, create_bucket, create_user
 from chaos_tasks.lab.state import Identities
@@ -15,6 +16,7 @@ BUCKET = "flights"
 PIPELINE_USER = "flights-pipeline"
 INJECTOR_USER = "squall-injector"
 REVERTER_USER = "squall-reverter"
+AUDITOR_USER = "squall-auditor"
 STORE_BUCKET = "squall-store"
 STORE_USER = "squall-store"
 USER_ARN = "arn:aws:iam::000000000000:user/{name}"
@@ -35,19 +37,28 @@ def pipeline_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
 
 
 def injector_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
-    """Take access away: deny by policy, deactivate a key, hide or damage an object of the disposable target."""
+    """Take access away: deny by policy, take a user's policy, deactivate a key; and read versions of data from S3."""
     arn = f"arn:aws:s3:::{bucket}"
     return allow(
-        (("iam:GetUser", "iam:ListAccessKeys", "iam:UpdateAccessKey"), (IAM,)),
-        (("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:PutUserPolicy", "iam:DeleteUserPolicy"), (IAM,)),
-        (("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:ListBucket"), (arn,)),
-        (("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), (f"{arn}/*",)),
+        (("iam:ListAccessKeys", "iam:UpdateAccessKey"), (IAM,)),
+        (("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:DeleteUserPolicy"), (IAM,)),
+        (("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:ListBucket"), (arn,)),
+        (("s3:GetObject",), (f"{arn}/*",)),
     )
 
 
 def reverter_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
-    """Give access back; the same calls, under a key that no fault is allowed to name."""
-    return injector_policy(bucket)
+    """Give access back; under a key that no fault is allowed to name, and without a right to take any."""
+    return allow(
+        (("iam:GetUser", "iam:ListAccessKeys", "iam:UpdateAccessKey"), (IAM,)),
+        (("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:PutUserPolicy"), (IAM,)),
+        (("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"), (f"arn:aws:s3:::{bucket}",)),
+    )
+
+
+def auditor_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
+    """Read what everybody may do, and change nothing; SeaweedFS takes no policy without an action of S3."""
+    return allow((AUDITS, (IAM,)), (("s3:GetBucketPolicy",), (f"arn:aws:s3:::{bucket}",)))
 
 
 def make_store(server: S3Server) -> Credentials:
@@ -64,13 +75,14 @@ def ensure(server: S3Server, folder: Path) -> Identities:
     path = folder / "identities.json"
     if path.exists():
         known = Identities.model_validate_json(path.read_text(encoding="utf-8"))
-        if known.admin == server.admin and _still_work(server, known):
+        if known.admin == server.admin and known.auditor is not None and _still_work(server, known):
             return known
     made = Identities(
         admin=server.admin,
         pipeline=create_user(server, PIPELINE_USER, pipeline_policy()),
         injector=create_user(server, INJECTOR_USER, injector_policy()),
         reverter=create_user(server, REVERTER_USER, reverter_policy()),
+        auditor=create_user(server, AUDITOR_USER, auditor_policy()),
     )
     write_private(path, made.model_dump_json(indent=1))
     return made

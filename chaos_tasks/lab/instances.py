@@ -19,9 +19,10 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from chaos_tasks.lab import processes
+from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.processes import Daemon, DaemonSpec
 from chaos_tasks.targets.process import ProcessIdentity, boot_id, host
@@ -108,8 +109,8 @@ def instance_states(ec2: EC2Client) -> dict[str, str]:
     }
 
 
-def start(folder: Path, endpoint: str, *, owner: Path | None = None) -> Daemon:
-    """Start the binder as a daemon; a no-op if it already runs."""
+def start(folder: Path, endpoint: str, *, key: Credentials | None = None, owner: Path | None = None) -> Daemon:
+    """Start the binder as a daemon; a no-op if it already runs.  Where EC2 checks calls it needs a key."""
     (folder / "instances").mkdir(parents=True, exist_ok=True)
     argv = (sys.executable, "-m", "chaos_tasks.lab.instances", "--folder", str(folder / "instances"))
     spec = DaemonSpec(
@@ -117,7 +118,7 @@ def start(folder: Path, endpoint: str, *, owner: Path | None = None) -> Daemon:
         argv=(*argv, "--endpoint", endpoint),
         folder=folder,
         cwd=folder,
-        env=processes.import_environment(),
+        env={**processes.import_environment(), **(key or Credentials.drawn()).as_environment()},
         stop_grace_s=3.0,
         owner=owner,
     )
@@ -146,7 +147,6 @@ def _end_alone(process: ProcessIdentity) -> tuple[int, ...]:
 
 def main() -> None:
     """Look every POLL_S until told to end."""
-    from chaos_tasks.lab.credentials import Credentials
     from chaos_tasks.lab.seaweedfs import ec2_client
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -155,7 +155,10 @@ def main() -> None:
     args = parser.parse_args()
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    ec2 = ec2_client(args.endpoint, Credentials.drawn())
+    key = Credentials(
+        access_key=os.environ["AWS_ACCESS_KEY_ID"], secret_key=SecretStr(os.environ["AWS_SECRET_ACCESS_KEY"])
+    )
+    ec2 = ec2_client(args.endpoint, key)
     while not stop.wait(POLL_S):
         try:
             for note in step(ec2, args.folder):

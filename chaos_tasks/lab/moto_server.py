@@ -42,9 +42,13 @@ def start(folder: Path, port: int, *, owner: Path | None = None) -> MotoServer:
     return server
 
 
-def enforce_iam(server: MotoServer) -> None:
-    """From now on every call is checked against the policies of the key that signed it."""
-    request = urllib.request.Request(f"{server.endpoint}/moto-api/reset-auth", data=b"0", method="POST")
+def enforce_iam(server: MotoServer, *, after: int | None = 0) -> None:
+    """From so many calls on, each is checked against the policies of the key that signed it; None: never."""
+    number = b"inf" if after is None else str(after).encode()
+    plain = {"Content-Type": "text/plain"}  # as a form, which is urllib's default, moto reads an empty body
+    request = urllib.request.Request(
+        f"{server.endpoint}/moto-api/reset-auth", data=number, headers=plain, method="POST"
+    )
     with urllib.request.urlopen(request, timeout=10):  # a loopback address
         pass
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from pydantic import JsonValue
 
@@ -100,6 +100,13 @@ def ec2_client(endpoint: str, credentials: Credentials) -> EC2Client:
     import boto3
 
     return boto3.client("ec2", **_arguments(endpoint, credentials))
+
+
+def aws_client_of(service: Literal["iam", "sts"], endpoint: str, credentials: Credentials) -> Any:
+    """Another boto3 client."""
+    import boto3
+
+    return boto3.client(service, **_arguments(endpoint, credentials))
 
 
 class _ClientArguments(TypedDict):

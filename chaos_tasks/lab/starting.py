@@ -17,6 +17,7 @@ from chaos_tasks.lab import (
     cluster,
     identities,
     instances,
+    machine_people,
     mlflow_server,
     moto_server,
     postgres,
@@ -124,8 +125,14 @@ class Starting:
 
     def _aws(self) -> None:
         server = moto_server.start(self._folder / "aws", self._ports.aws, owner=self._home)
-        self._know(aws_endpoint=server.endpoint, ec2_instance=moto_server.ensure_instance(server))
-        instances.start(self._folder, server.endpoint, owner=self._home)
+        moto_server.enforce_iam(server, after=None)
+        instance = moto_server.ensure_instance(server)
+        people, new = machine_people.ensure(server, self._folder / "aws", instance)
+        self._know(aws_endpoint=server.endpoint, ec2_instance=instance, machines=people)
+        old = processes.load_alive(self._folder, instances.NAME)
+        if new and old is not None:  # its key is of a server that has forgotten it
+            processes.stop(old)
+        instances.start(self._folder, server.endpoint, key=people.binder, owner=self._home)
 
     def _sweeper(self) -> None:
         spec = DaemonSpec(
@@ -176,11 +183,13 @@ class Starting:
         """The credentials of the lab, and those of the bucket by which files cross between machines."""
         path = cluster.folder_of(self._home) / CREDENTIALS_FILE
         known = json.loads((self._folder / CREDENTIALS_FILE).read_text(encoding="utf-8"))
-        if not path.exists():
+        if path.exists():  # others are made anew when their server has forgotten them
+            known["store"] = json.loads(path.read_text(encoding="utf-8"))["store"]
+        else:
             server = seaweedfs.start(self._folder / "s3", seaweedfs.S3Ports.of(self._ports), owner=self._home)
             key = identities.make_store(server)
             known["store"] = {"access_key_id": key.access_key, "secret_access_key": key.secret}
-            write_private(path, json.dumps(known))
+        write_private(path, json.dumps(known))
         return path
 
     def _mlflow(self) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_se
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.lab.credentials import Credentials
+from chaos_tasks.lab.machine_people import MachinePeople
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.settings import ENDPOINTS_FILE, Endpoints
@@ -19,7 +20,7 @@ CREDENTIALS_FILE = "credentials.json"
 
 
 class Identities(BaseModel):
-    """The four principals of the lab's S3; the target, the fault and its undo never share one."""
+    """The principals of the lab's S3; the target, the fault and its undo never share one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,6 +28,7 @@ class Identities(BaseModel):
     pipeline: Credentials
     injector: Credentials
     reverter: Credentials
+    auditor: Credentials | None = None
 
 
 class LabState(BaseModel):
@@ -47,6 +49,7 @@ class LabState(BaseModel):
     broker_url: str = ""
     aws_endpoint: str = ""
     ec2_instance: str = ""
+    machines: MachinePeople | None = None
     airflow_url: str = ""
     airflow_user: str = ""
     airflow_password: SecretStr = SecretStr("")
@@ -98,7 +101,7 @@ def save(state: LabState) -> None:
     write_private(lab_folder(state.home) / STATE_FILE, state.model_dump_json(indent=1))
     credentials = lab_folder(state.home) / CREDENTIALS_FILE
     if state.identities is not None:
-        write_private(credentials, json.dumps(_named(state.identities), indent=1))
+        write_private(credentials, json.dumps(_named(state.identities, state.machines), indent=1))
     ends = Endpoints(
         ledger_url=state.ledger_url,
         mlflow_uri=state.mlflow_uri,
@@ -115,11 +118,19 @@ def forget(home: Path) -> None:
     (home / ENDPOINTS_FILE).unlink(missing_ok=True)
 
 
-def _named(identities: Identities) -> dict[str, dict[str, str]]:
+def _named(identities: Identities, machines: MachinePeople | None) -> dict[str, dict[str, str]]:
     # Not the administrator: nothing that runs an experiment may have that key.
-    named = {
+    named: dict[str, Credentials | None] = {
         "pipeline": identities.pipeline,
         "injector": identities.injector,
         "reverter": identities.reverter,
+        "auditor": identities.auditor,
+        "machines-injector": machines.injector if machines else None,
+        "machines-reverter": machines.reverter if machines else None,
+        "machines-auditor": machines.auditor if machines else None,
     }
-    return {name: {"access_key_id": key.access_key, "secret_access_key": key.secret} for name, key in named.items()}
+    return {
+        name: {"access_key_id": key.access_key, "secret_access_key": key.secret}
+        for name, key in named.items()
+        if key is not None
+    }

@@ -70,6 +70,8 @@ class S3Place(Value):
     credentials: str = Field(
         "pipeline", description="Name of the principal's own credentials: proof is what they meet."
     )
+    injector: str = Field("injector", description="Name of the credentials that inject.")
+    reverter: str = Field("reverter", description="Name of the credentials that revert.")
 
     @property
     def key(self) -> str:
@@ -85,6 +87,8 @@ class InstancePlace(Value):
     region: str
     instance_id: str
     pid_file: str = Field("", description="Where the process group that the instance carries is registered.")
+    injector: str = Field("injector", description="Name of the credentials that inject.")
+    reverter: str = Field("reverter", description="Name of the credentials that revert.")
 
     @property
     def key(self) -> str:

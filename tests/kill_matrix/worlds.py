@@ -34,6 +34,7 @@ from chaos_tasks.settings import Settings, TargetEntry
 from chaos_tasks.testing.conformance import AnyFault, Arrangement
 from tests.conformance.collected import arrangements
 from tests.dvc_sources import PARQUET, Source, make_source
+from tests.inventory import one_user
 from tests.kill_matrix.lab import Lab
 
 TARGET = "tiny"
@@ -206,5 +207,9 @@ def _settings(folder: Path, kind: str) -> Settings:
         python=sys.executable,
         environments=("lab",),
         sweeper_max_age_s=3600.0,
-        targets={TARGET: TargetEntry(file="tiny.yaml", environment="lab", disposable=True, families=(family,))},
+        targets={
+            TARGET: TargetEntry(
+                file="tiny.yaml", environment="lab", disposable=True, families=(family,), identities=one_user(family)
+            )
+        },
     )

@@ -22,6 +22,11 @@ file = "targets/tiny.yaml"
 environment = "lab"
 disposable = true
 families = ["tiny", "airflow", "process"]
+
+[[targets.tiny.identities.not_applicable]]
+check = "principals"
+families = ["tiny", "airflow", "process"]
+reason = "One user runs everything of this project on one machine."
 """
 
 TARGET = """\

@@ -72,6 +72,7 @@ def test_a_run_goes_through_its_steps_in_order_and_holds(toy: ToyProject) -> Non
     assert once == [
         RecordKind.EXPERIMENT_REGISTERED,
         RecordKind.LOCKS_TAKEN,
+        RecordKind.IDENTITIES_PROVED,
         RecordKind.FAULT_ARMED,
         RecordKind.TRIAL_STARTED,
         RecordKind.TRIAL_ENDED,

@@ -36,6 +36,7 @@ from chaos_tasks.testing.clock import FakeClock
 from chaos_tasks.testing.memory_ledger import MemoryLedger
 from chaos_tasks.trialing import Prepared
 from chaos_tasks.workspaces import Workspaces
+from tests.inventory import one_user
 
 HEALTHY, HURT = "healthy", "hurt"
 KIND = "toy.word"
@@ -191,7 +192,9 @@ class ToyProject:
 
     def settings(self, **changes: Any) -> Settings:
         """An inventory with one disposable target."""
-        entry = TargetEntry(file="toy.yaml", environment="lab", disposable=True, families=("toy",))
+        entry = TargetEntry(
+            file="toy.yaml", environment="lab", disposable=True, families=("toy",), identities=one_user("toy")
+        )
         told: dict[str, Any] = {
             "root": self.home,
             "home": self.home,

@@ -112,19 +112,19 @@ def _meets(call: Any) -> Access:
 def refuse_own_hand(place: S3Place, ctx: FaultContext) -> None:
     """Raise GuardTripped when the reverting identity is the principal that is to lose its access."""
     user = place.principal.rpartition("/")[2]
-    own = ctx.clients.environment(ctx.reverter).get("AWS_ACCESS_KEY_ID", "")
-    within = own in aws.access_keys(iam(place, ctx.reverter, ctx), user) if own else _caller(place, ctx) == user
+    own = ctx.clients.environment(place.reverter).get("AWS_ACCESS_KEY_ID", "")
+    within = own in aws.access_keys(iam(place, place.reverter, ctx), user) if own else _caller(place, ctx) == user
     if within:
         raise GuardTripped(
-            f"{ctx.reverter!r} acts as {user}, whose access would be taken away: the fault could not be undone",
-            remedy=f"give the credentials {ctx.reverter!r} an identity of their own",
+            f"{place.reverter!r} acts as {user}, whose access would be taken away: the fault could not be undone",
+            remedy=f"give the credentials {place.reverter!r} an identity of their own",
         )
 
 
 def _caller(place: S3Place, ctx: FaultContext) -> str:
     """The user behind a profile or default chain; empty for a role, which IAM answers with a validation error."""
     try:
-        return str(iam(place, ctx.reverter, ctx).get_user()["User"]["UserName"])
+        return str(iam(place, place.reverter, ctx).get_user()["User"]["UserName"])
     except aws.errors() as error:
         if aws.error_code(error) == "ValidationError":
             return ""

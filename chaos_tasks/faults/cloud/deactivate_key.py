@@ -46,7 +46,7 @@ class DeactivateKey:
         where = acting.s3_place(place)
         with explaining(FaultError, f"reading the keys of {where.principal}"):
             acting.refuse_own_hand(where, ctx)
-            keys = _keys(where, ctx.reverter, ctx)
+            keys = _keys(where, where.reverter, ctx)
             before = acting.try_access(where, ctx)
         active: list[JsonValue] = [id for id, status in sorted(keys.items()) if status == ACTIVE]
         if not active:
@@ -61,7 +61,7 @@ class DeactivateKey:
         """Switch the keys off, and wait until the pipeline's own credentials are refused."""
         where = acting.s3_place(handle.place)
         with explaining(InjectError, f"switching keys of {where.principal} off", handle):
-            _switch(where, handle, ctx.injector, ctx, to=INACTIVE)
+            _switch(where, handle, where.injector, ctx, to=INACTIVE)
             met = acting.await_access(where, handle, ctx, Access.DENIED)
         if met in {Access.ALLOWED, Access.PARTLY}:
             raise InjectError(
@@ -82,7 +82,7 @@ class DeactivateKey:
         with explaining(RevertError, f"switching keys of {where.principal} on", handle):
             aws.persist(
                 ctx.clock,
-                lambda: _switch(where, handle, ctx.reverter, ctx, to=ACTIVE),
+                lambda: _switch(where, handle, where.reverter, ctx, to=ACTIVE),
                 within_s=acting.REVERT_WITHIN_S,
             )
             met = acting.await_access(where, handle, ctx, Access.ALLOWED)
@@ -101,8 +101,9 @@ class DeactivateKey:
 
     def inspect(self, handle: Handle, params: DeactivateKeyParams, ctx: FaultContext) -> Finding:
         """What IAM says of the keys that were active; once on again, nothing shows that they were off."""
+        where = acting.s3_place(handle.place)
         try:
-            keys = _keys(acting.s3_place(handle.place), ctx.reverter, ctx)
+            keys = _keys(where, where.reverter, ctx)
         except aws.errors():
             return Finding.UNKNOWN
         states = {keys.get(id) for id in _were_active(handle)}
@@ -114,7 +115,7 @@ class DeactivateKey:
         """Which keys the principal has, and which of them are active."""
         where = acting.s3_place(place)
         with explaining(FaultError, f"reading the keys of {where.principal}"):
-            keys = _keys(where, ctx.reverter, ctx)
+            keys = _keys(where, where.reverter, ctx)
         return Fingerprint(
             digest=hashlib.sha256(canonical(keys)).hexdigest(),
             covers=f"ids and states of the access keys of {where.principal}",

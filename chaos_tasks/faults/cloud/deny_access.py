@@ -69,9 +69,9 @@ class DenyAccess:
         with explaining(FaultError, f"reading the policies of {where.principal}"):
             acting.refuse_own_hand(where, ctx)
             before = acting.try_access(where, ctx, prefix=params.prefix, actions=params.actions)
-            iam = acting.iam(where, ctx.reverter, ctx)
+            iam = acting.iam(where, where.reverter, ctx)
             if params.via == "bucket_policy":
-                policy = aws.bucket_policy(acting.s3(where, ctx.reverter, ctx), where.bucket)
+                policy = aws.bucket_policy(acting.s3(where, where.reverter, ctx), where.bucket)
                 arn = aws.user_arn(iam, where.principal)
                 return {"arn": arn, "had_policy": policy is not None, "access": before.value}
             policies = aws.user_policies(iam, where.principal)
@@ -92,7 +92,7 @@ class DenyAccess:
             if params.via == "bucket_policy":
                 _deny(where, handle, params, ctx)
             else:
-                iam = acting.iam(where, ctx.injector, ctx)
+                iam = acting.iam(where, where.injector, ctx)
                 for name in aws.user_policies(iam, where.principal).keys() & _taken(handle).keys():
                     iam.delete_user_policy(UserName=where.principal, PolicyName=name)
             met = acting.await_access(where, handle, ctx, Access.DENIED, prefix=params.prefix, actions=params.actions)
@@ -134,12 +134,12 @@ class DenyAccess:
         where = acting.s3_place(handle.place)
         try:
             if params.via == "bucket_policy":
-                policy = aws.bucket_policy(acting.s3(where, ctx.reverter, ctx), where.bucket)
+                policy = aws.bucket_policy(acting.s3(where, where.reverter, ctx), where.bucket)
                 wanted = {str(each["Sid"]) for each in _denials(where, handle, params)}
                 gone = wanted & {str(each.get("Sid")) for each in aws.statements(policy)}
             else:
                 wanted = set(_taken(handle))
-                gone = wanted - aws.user_policies(acting.iam(where, ctx.reverter, ctx), where.principal).keys()
+                gone = wanted - aws.user_policies(acting.iam(where, where.reverter, ctx), where.principal).keys()
         except aws.errors():
             return Finding.UNKNOWN
         if not gone:
@@ -150,8 +150,8 @@ class DenyAccess:
         """What the bucket's policy and the user's inline policies say."""
         where = acting.s3_place(place)
         with explaining(FaultError, f"reading the policies of {where.principal}"):
-            bucket = aws.bucket_policy(acting.s3(where, ctx.reverter, ctx), where.bucket)
-            inline = aws.user_policies(acting.iam(where, ctx.reverter, ctx), where.principal)
+            bucket = aws.bucket_policy(acting.s3(where, where.reverter, ctx), where.bucket)
+            inline = aws.user_policies(acting.iam(where, where.reverter, ctx), where.principal)
         said = [aws.policy_digest(bucket), {name: aws.policy_digest(each) for name, each in inline.items()}]
         return Fingerprint(
             digest=hashlib.sha256(canonical(said)).hexdigest(),
@@ -162,7 +162,7 @@ class DenyAccess:
 
 def _deny(where: S3Place, handle: Handle, params: DenyAccessParams, ctx: FaultContext) -> None:
     """Add our statements to whatever the policy says now.  S3 has no compare-and-set: inspection reads them back."""
-    s3 = acting.s3(where, ctx.injector, ctx)
+    s3 = acting.s3(where, where.injector, ctx)
     live = aws.bucket_policy(s3, where.bucket)
     wanted = aws.with_statements(live, _denials(where, handle, params))
     if aws.policy_digest(live) != aws.policy_digest(wanted):
@@ -170,7 +170,7 @@ def _deny(where: S3Place, handle: Handle, params: DenyAccessParams, ctx: FaultCo
 
 
 def _allow_again(where: S3Place, handle: Handle, ctx: FaultContext) -> None:
-    s3 = acting.s3(where, ctx.reverter, ctx)
+    s3 = acting.s3(where, where.reverter, ctx)
     policy = aws.bucket_policy(s3, where.bucket)
     ours = {str(each["Sid"]) for each in aws.statements(policy) if str(each.get("Sid", "")).startswith(_sid(handle))}
     if policy is not None and ours:
@@ -178,7 +178,7 @@ def _allow_again(where: S3Place, handle: Handle, ctx: FaultContext) -> None:
 
 
 def _grant_again(where: S3Place, handle: Handle, ctx: FaultContext) -> None:
-    iam = acting.iam(where, ctx.reverter, ctx)
+    iam = acting.iam(where, where.reverter, ctx)
     live = aws.user_policies(iam, where.principal)
     for name, policy in _taken(handle).items():
         # One that somebody has put back, or changed, meanwhile is theirs.

@@ -50,7 +50,7 @@ class StopInstance:
         """The state of the instance; one that does not run cannot be stopped."""
         where = _instance(place)
         with explaining(FaultError, f"reading the state of {where.instance_id}"):
-            state = aws.instance_state(_ec2(where, ctx.reverter, ctx), where.instance_id)
+            state = aws.instance_state(_ec2(where, where.reverter, ctx), where.instance_id)
         if state != RUNNING:
             raise GuardTripped(f"{where.instance_id} is {state}, not running", remedy="start it, then try again")
         return {"state": state}
@@ -62,7 +62,7 @@ class StopInstance:
     def inject(self, handle: Handle, params: StopInstanceParams, ctx: FaultContext) -> Receipt:
         """Ask for the stop unless it is under way, and wait until the machine is down."""
         where = _instance(handle.place)
-        ec2 = _ec2(where, ctx.injector, ctx)
+        ec2 = _ec2(where, where.injector, ctx)
         with explaining(InjectError, f"stopping {where.instance_id}", handle):
             before = aws.instance_state(ec2, where.instance_id)
             if before not in {STOPPED, "stopping"}:
@@ -85,7 +85,7 @@ class StopInstance:
     def revert(self, handle: Handle, params: StopInstanceParams, ctx: FaultContext) -> Receipt:
         """Start the machine if it ran before, and wait until it runs."""
         where = _instance(handle.place)
-        ec2 = _ec2(where, ctx.reverter, ctx)
+        ec2 = _ec2(where, where.reverter, ctx)
         with explaining(RevertError, f"starting {where.instance_id}", handle):
             found = aws.persist(ctx.clock, lambda: _start(ec2, where, handle, ctx), within_s=CHANGES_WITHIN_S)
             runs = _await_state(ec2, where, RUNNING, ctx)
@@ -106,7 +106,7 @@ class StopInstance:
         """What EC2 says of the instance; once it runs, nothing shows that it was stopped."""
         where = _instance(handle.place)
         try:
-            state = aws.instance_state(_ec2(where, ctx.reverter, ctx), where.instance_id)
+            state = aws.instance_state(_ec2(where, where.reverter, ctx), where.instance_id)
         except aws.errors():
             return Finding.UNKNOWN
         if state == RUNNING:
@@ -117,7 +117,7 @@ class StopInstance:
         """The state of the instance."""
         where = _instance(place)
         with explaining(FaultError, f"reading the state of {where.instance_id}"):
-            state = aws.instance_state(_ec2(where, ctx.reverter, ctx), where.instance_id)
+            state = aws.instance_state(_ec2(where, where.reverter, ctx), where.instance_id)
         return Fingerprint(
             digest=hashlib.sha256(f"{where.instance_id} {state}".encode()).hexdigest(),
             covers=f"state of {where.instance_id}",

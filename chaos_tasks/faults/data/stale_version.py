@@ -39,6 +39,9 @@ class StaleVersion(VersionFault[StaleVersionParams]):
     summary = "Serve an older version of the data under the newest name"
     cause = "An export that failed silently, or a pointer committed without its push: the pipeline trains on old data"
     params_type = StaleVersionParams
+    policy: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "inject": ("s3:GetObject", "s3:ListBucket")  # of the source's remote, where that is S3 and its cache lacks them
+    }
 
     def change(self, handle: Handle, file: Path, params: StaleVersionParams, ctx: FaultContext) -> Change:
         """Place the old bytes where the new ones were."""
