@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 import chaos_tasks
+from chaos_tasks.beginning import Beginning
 from chaos_tasks.campaign import Campaigns
 from chaos_tasks.carrying import Carrier
 from chaos_tasks.clients import from_environment
@@ -40,6 +41,7 @@ class Squall(AbstractContextManager["Squall"]):
     engine: Engine
     searches: Searches
     campaign: Campaigns
+    beginning: Beginning
     exports: Exports
     sweeper: Sweeper
     publisher: Publisher
@@ -110,14 +112,16 @@ def build(
     )
     engine = Engine(parts)
     campaigns = Campaigns(found, ledger, clock, who)
+    sweeper = Sweeper(ledger, clock, clients, workspaces, who, notifier)
     return Squall(
         settings=found,
         ledger=ledger,
         engine=engine,
         searches=Searches(engine),
         campaign=campaigns,
+        beginning=Beginning(campaigns, sweeper),
         exports=Exports(campaigns, clock, publisher.end_night),
-        sweeper=Sweeper(ledger, clock, clients, workspaces, who, notifier),
+        sweeper=sweeper,
         publisher=publisher,
         clock=clock,
         clients=clients,

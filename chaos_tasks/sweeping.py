@@ -55,17 +55,24 @@ class Sweeper:
     recorder: Recorder
     notifier: Notifier | None = None
 
-    def sweep(self, *, by: str = "sweep") -> tuple[Swept, ...]:
-        """Revert every open handle whose lease is over, and say that a sweeper is alive."""
-        self.ledger.beat(SWEEPER)
-        self.ledger.beat(own_beat(host()))
+    def sweep(self, *, by: str = "sweep", watching: bool = False) -> tuple[Swept, ...]:
+        """Revert every open handle whose lease is over.
+
+        ``watching``: say too that a sweeper is alive.  Who looks once must not say so: nobody would come again.
+        """
+        self._beat(watching)
         expired = [state for state in self.ledger.handles(phases=OPEN_PHASES, expired=True) if not self._left(state)]
         swept = self._revert_all(expired, by)
         if lever.overdue(self.ledger):  # leases or not; their runs have had their time to do it themselves
             swept += self._revert_all(self.ledger.handles(phases=UNTOUCHED), lever.WHO)
-        self.ledger.beat(SWEEPER)
+        self._beat(watching)
         self._tell(swept)
         return swept
+
+    def _beat(self, watching: bool) -> None:
+        if watching:
+            self.ledger.beat(SWEEPER)
+            self.ledger.beat(own_beat(host()))
 
     def everything(self, *, by: str) -> tuple[Swept, ...]:
         """Revert every open handle now, leases or not: before the servers are stopped, or when a person says so."""

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.notifying import notices
 from chaos_tasks.ports import Clock, Notifier
-from chaos_tasks.sweeping import Sweeper, Swept
+from chaos_tasks.safety.guards import LEFT, SWEEPER
+from chaos_tasks.sweeping import Sweeper, Swept, own_beat
+from chaos_tasks.targets.process import host as this_machine
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ class Watcher:
     host: str
     report: Callable[[Swept], None]
     alive: Callable[[], None] = lambda: None
+    machine: str = field(default_factory=this_machine)
     _away_since: float | None = field(default=None, init=False)
     _told_at: float | None = field(default=None, init=False)
 
@@ -39,8 +43,9 @@ class Watcher:
         while True:
             try:
                 if stop():
+                    self._leave()
                     return
-                for swept in self.sweeper.sweep():
+                for swept in self.sweeper.sweep(watching=True):
                     self.report(swept)
             except Exception as error:  # noqa: BLE001  a watcher that dies leaves faults in
                 self._away(error)
@@ -48,6 +53,14 @@ class Watcher:
                 self._back()
             self.alive()
             self.clock.sleep(every_s)
+
+    def _leave(self) -> None:
+        """Say so: else a run that starts now would believe for a while that somebody watches it."""
+        ledger = self.sweeper.ledger
+        with suppress(LedgerError, SetupError):  # a ledger that is away must not keep it from ending
+            own, latest = ledger.last_beat(own_beat(self.machine)), ledger.last_beat(SWEEPER)
+            if own is not None and latest is not None and latest <= own:  # else others watch on
+                ledger.beat(LEFT)
 
     def _away(self, error: Exception) -> None:
         now, why = self.clock.monotonic(), notices.why_of(error)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @contextmanager
 def attended(squall: Squall, run_id: str, *, show: bool) -> Iterator[None]:
     """Around a run, or around a search, whose runs have names that begin with its own."""
-    with _own_sweeper(squall), _progress(squall, run_id, show=show), _interruptible():
+    with own_sweeper(squall), _progress(squall, run_id, show=show), _interruptible():
         yield
 
 
@@ -40,11 +40,11 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _own_sweeper(squall: Squall) -> Iterator[None]:
+def own_sweeper(squall: Squall) -> Iterator[None]:
     """Without `squall up` there is no sweeper: run one as a process of its own, which outlives a killed command."""
-    from chaos_tasks.safety.guards import SWEEPER
+    from chaos_tasks.safety.guards import last_watch
 
-    beat = squall.ledger.last_beat(SWEEPER)
+    beat = last_watch(squall.ledger)
     if beat is not None and squall.ledger.now() - beat < timedelta(seconds=squall.settings.sweeper_max_age_s):
         yield
         return

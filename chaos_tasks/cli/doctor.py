@@ -33,11 +33,23 @@ _MARKS = {Level.GOOD: ("ok", "green"), Level.NOTE: ("--", None), Level.WARN: ("!
     type=click.IntRange(min=1),
     help="With --trial: also fork a control from that one at a step, and compare the two bit for bit.",
 )
-def doctor_command(target: str | None, fork_at: int | None) -> int:
+@click.option("--iam", is_flag=True, help="Only: the least rights of injector and reverter, and what they have beyond.")
+@click.option("--json", "as_json", is_flag=True, help="With --iam: as JSON.")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[EXPERIMENT]...")
+def doctor_command(target: str | None, fork_at: int | None, iam: bool, as_json: bool, files: tuple[Path, ...]) -> int:
     """Check settings, installation, ledger, sweeper, servers and targets.
+
+    With --iam: the union of the least policies for the given experiments, by default for all faults that the inventory
+    allows; fails where an identity may do more, and where that cannot be read.
 
     Exit code 0 when nothing is wrong, 2 otherwise.  `--` and `!!` are worth knowing and no problem.
     """
+    if iam:
+        from chaos_tasks.cli.iam_check import iam_check
+
+        return iam_check(find_settings(), files, as_json=as_json)
+    if files or as_json:
+        raise click.UsageError("experiments and --json go with --iam")
     from chaos_tasks.cli.installation_check import installation_findings
     from chaos_tasks.cli.target_check import target_findings
 
@@ -139,10 +151,10 @@ def _verified(url: str, found: Verification) -> Finding:
 
 def _watch(settings: Settings, ledger: DatabaseLedger) -> Iterator[Finding]:
     from chaos_tasks.model.handle import OPEN_PHASES, Phase
-    from chaos_tasks.safety.guards import SWEEPER
+    from chaos_tasks.safety.guards import last_watch
     from chaos_tasks.safety.lever import in_ledger
 
-    beat, now = ledger.last_beat(SWEEPER), ledger.now()
+    beat, now = last_watch(ledger), ledger.now()
     age_s = None if beat is None else (now - beat).total_seconds()
     if age_s is not None and age_s <= settings.sweeper_max_age_s:
         yield good("sweeper", f"alive, last seen {age_s:.0f} s ago")

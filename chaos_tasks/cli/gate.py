@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from chaos_tasks.cli.attending import own_sweeper
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.errors import GuardTripped, InvalidFile, Problem, SetupError
 from chaos_tasks.inventory import read_target
 from chaos_tasks.loading import load_experiments
 from chaos_tasks.model.target import Target
 from chaos_tasks.safety import lever
+from chaos_tasks.safety.guards import check_sweeper
 from chaos_tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,7 +125,10 @@ def _squall(target: str) -> Iterator[Squall]:
                 remedy="let the owner of squall.toml add `data` to its families, in an allowed environment",
             )
         lever.check(squall.settings.home)
-        yield squall
+        with own_sweeper(squall):
+            if squall.settings.require_sweeper:
+                check_sweeper(squall.settings.sweeper_max_age_s, squall.ledger)
+            yield squall
 
 
 @contextmanager

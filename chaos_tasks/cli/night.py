@@ -65,8 +65,6 @@ def _night(settings: Settings, known: LabState, console: Console, timeout_s: flo
         build(settings=settings) as squall,
         AirflowApi(known.airflow_url, known.airflow_user, known.airflow_password.get_secret_value()) as api,
     ):
-        for swept in squall.sweeper.sweep(by="boot sweep"):
-            console.print(f"boot sweep: {swept.handle_id} {swept.summary}")
         _complain_about_broken_files(api, console)
         run = api.trigger(DAG, {})
         campaign_id = _follow(squall, api, run.run_id, console, timeout_s)
@@ -93,7 +91,9 @@ def _follow(squall: Squall, api: AirflowApi, dag_run_id: str, console: Console, 
         if not campaign_id:
             campaign_id, runs, seen = _planned(squall, api, dag_run_id)
             if campaign_id:
-                console.print(f"[bold]Night[/bold] {campaign_id}: {len(runs)} experiments")
+                console.print(
+                    f"[bold]Night[/bold] {campaign_id}: {len(runs)} experiments; {_swept(squall, campaign_id)}"
+                )
         for stored in squall.ledger.records(
             kinds=(RecordKind.EVALUATE_VERDICT, RecordKind.RUN_REFUSED), after_seq=seen
         ):
@@ -124,6 +124,12 @@ def _planned(squall: Squall, api: AirflowApi, dag_run_id: str) -> tuple[str, fro
                 runs = _names(stored.record.payload.facts.get("runs"))
                 return name, frozenset(str(run) for run in runs), stored.seq
     return "", frozenset(), -1
+
+
+def _swept(squall: Squall, campaign_id: str) -> str:
+    found = squall.ledger.records(run_id=campaign_id, kinds=(RecordKind.CAMPAIGN_SWEPT,))
+    texts = [one.record.payload.text for one in found if isinstance(one.record.payload, Note)]
+    return f"boot sweep: {texts[0]}" if texts else "the boot sweep is not on record yet"
 
 
 def _line(stored: Stored, number: int, planned: int, seconds: float) -> str:

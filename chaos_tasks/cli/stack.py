@@ -111,14 +111,14 @@ def _table(lines: tuple[ProcessStatus, ...]) -> Table:
 def _open_handles(settings: Settings) -> None:
     from chaos_tasks.composition import build
     from chaos_tasks.safety import lever
-    from chaos_tasks.safety.guards import SWEEPER
+    from chaos_tasks.safety.guards import last_watch
 
     reason = lever.pulled(settings.home)
     if reason:
         click.secho(f"\nThe safety lever is pulled: {reason}\n  -> squall resume", fg="yellow")
     try:
         with build(settings=settings) as squall:
-            beat, now = squall.ledger.last_beat(SWEEPER), squall.ledger.now()
+            beat, now = last_watch(squall.ledger), squall.ledger.now()
             states = squall.ledger.handles(phases=OPEN_PHASES)
             pulls = lever.in_ledger(squall.ledger)
     except SquallError as error:

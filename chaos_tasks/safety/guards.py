@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from chaos_tasks import registry
@@ -22,6 +22,9 @@ from chaos_tasks.safety.lever import Lever
 from chaos_tasks.settings import Settings
 
 SWEEPER = "sweeper"
+LEFT = "sweeper left"
+"""The heartbeat of a watcher that has ended: what it said before counts no more."""
+
 COMPARES_DURATIONS = frozenset({"workload.duration_s"})
 MIN_FREE_BYTES = 200 * 2**20
 
@@ -81,7 +84,7 @@ def check_world(plan: Plan, rules: Rules, ledger: LedgerReader, *, injecting: bo
         calendar.check(rules.calendar, _asked(plan, ledger, longest(plan, injected=injecting)))
     limits.check(plan, rules.limits, ledger)
     if rules.require_sweeper:
-        _sweeper_alive(rules, ledger)
+        check_sweeper(rules.sweeper_max_age_s, ledger)
     _space(rules)
     _blast_radius(plan)
     _nothing_unreverted(plan, ledger)
@@ -219,12 +222,19 @@ def _ladder(experiment: Experiment, target: Target) -> None:
         )
 
 
-def _sweeper_alive(rules: Rules, ledger: LedgerReader) -> None:
+def last_watch(ledger: LedgerReader) -> datetime | None:
+    """When a sweeper that watches was last heard of; None for never, and where the last one has ended since."""
+    beat, left = ledger.last_beat(SWEEPER), ledger.last_beat(LEFT)
+    return None if beat is not None and left is not None and beat <= left else beat
+
+
+def check_sweeper(max_age_s: float, ledger: LedgerReader) -> None:
+    """Raise GuardTripped unless a sweeper watches: nothing may begin that nobody would put right."""
     try:
-        beat, now = ledger.last_beat(SWEEPER), ledger.now()
+        beat, now = last_watch(ledger), ledger.now()
     except (LedgerError, SetupError) as error:
         raise GuardTripped(f"the sweeper's heartbeat cannot be read: {error.message}", remedy=error.remedy) from error
-    if beat is None or (now - beat).total_seconds() > rules.sweeper_max_age_s:
+    if beat is None or (now - beat).total_seconds() > max_age_s:
         seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
         raise GuardTripped(
             f"no sweeper is watching (last heartbeat: {seen})",

@@ -29,7 +29,7 @@ WAITING: Mapping[str, Any] = {
 
 
 class PlanCampaignOperator(SquallOperator):
-    """Decides which experiments run tonight, and gives each a DAG run to start."""
+    """Puts back what earlier nights left in, decides which experiments run tonight, and gives each a DAG run."""
 
     ui_color = "#8d99ae"
 
@@ -37,7 +37,7 @@ class PlanCampaignOperator(SquallOperator):
         """Arguments of one ``RunExperimentOperator`` per experiment."""
         run = context["dag_run"]
         # A night that is cleared becomes a campaign of its own: a run that has its verdict is never run again.
-        plan = squall.campaign.plan(run.run_after.date(), requested_by=requested_by(context))
+        plan = squall.beginning.begin(run.run_after.date(), requested_by=requested_by(context))
         context["ti"].xcom_push(key=CAMPAIGN, value=plan.campaign_id)
         for path in plan.broken:
             self.log.warning("Left out, since its file is broken: %s", path)

@@ -1,0 +1,128 @@
+"""A campaign begins with a sweep that is on record, and not at all where nobody watches."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from chaos_tasks.beginning import Beginning
+from chaos_tasks.campaign import Campaigns
+from chaos_tasks.errors import GuardTripped, RevertError
+from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.plan import Recorder
+from chaos_tasks.model.record import Note, RecordKind
+from chaos_tasks.safety.guards import SWEEPER, check_sweeper
+from chaos_tasks.watching import Watcher
+from tests.unit.toy_project import HEALTHY, HURT, ToyProject, register, request
+
+NIGHT = date(2026, 3, 1)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
+    project = ToyProject(tmp_path / "home")
+    register(monkeypatch, project.fault)
+    return project
+
+
+def beginning(toy: ToyProject) -> Beginning:
+    (toy.home / "experiments").mkdir(exist_ok=True)
+    settings = toy.settings(experiments_dir=toy.home / "experiments")
+    return Beginning(Campaigns(settings, toy.ledger, toy.clock, Recorder()), toy.sweeper())
+
+
+def swept(toy: ToyProject, campaign_id: str) -> Note:
+    (stored,) = toy.ledger.records(run_id=campaign_id, kinds=[RecordKind.CAMPAIGN_SWEPT])
+    assert isinstance(stored.record.payload, Note)
+    return stored.record.payload
+
+
+def left_in(toy: ToyProject) -> None:
+    """A run that was killed under its fault, and whose lease is over."""
+    toy.engine().arm(request())
+    toy.engine().inject("run-1")
+    assert toy.word() == HURT
+    toy.clock.advance(4000)
+    toy.ledger.beat(SWEEPER)
+
+
+def test_what_was_left_in_is_put_back_before_anything_is_planned_and_on_record(toy: ToyProject) -> None:
+    left_in(toy)
+    plan = beginning(toy).begin(NIGHT)
+    assert toy.word() == HEALTHY
+    note = swept(toy, plan.campaign_id)
+    assert note.facts == {"reverted": ["run-1/write"], "not_reverted": []}
+    reverted = next(one for one in toy.ledger.records(kinds=[RecordKind.REVERT_VERIFIED]))
+    planned = next(one for one in toy.ledger.records(kinds=[RecordKind.CAMPAIGN_PLANNED]))
+    assert reverted.seq < planned.seq
+
+
+def test_nothing_left_is_on_record_too(toy: ToyProject) -> None:
+    plan = beginning(toy).begin(NIGHT)
+    assert swept(toy, plan.campaign_id).text == "nothing was left in"
+
+
+def test_what_cannot_be_put_back_is_named_and_keeps_its_target_blocked(toy: ToyProject) -> None:
+    left_in(toy)
+    toy.fault.trouble["revert"] = RevertError("stuck", handle_id="run-1/write", remedy="mend it")
+    plan = beginning(toy).begin(NIGHT)
+    assert swept(toy, plan.campaign_id).facts["not_reverted"] == ["run-1/write"]
+    (state,) = toy.ledger.handles(phases=[Phase.UNREVERTED])
+    assert state.handle.id == "run-1/write"
+
+
+def test_a_campaign_without_a_watching_sweeper_is_refused_before_it_is_planned(toy: ToyProject) -> None:
+    toy.clock.advance(31)
+    with pytest.raises(GuardTripped, match="no sweeper is watching"):
+        beginning(toy).begin(NIGHT)
+    assert not list(toy.ledger.records(kinds=[RecordKind.CAMPAIGN_PLANNED]))
+
+
+def test_who_sweeps_once_is_no_watcher(toy: ToyProject) -> None:
+    toy.clock.advance(31)
+    toy.sweeper().sweep(by="sweeper DAG")
+    with pytest.raises(GuardTripped, match="last heartbeat: 31 s ago"):
+        check_sweeper(30, toy.ledger)
+    toy.sweeper().sweep(watching=True)
+    check_sweeper(30, toy.ledger)
+
+
+class Quiet:
+    """Tells nobody."""
+
+    def tell(self, notice: object) -> None:
+        """Nothing."""
+
+
+def watcher(toy: ToyProject) -> Watcher:
+    return Watcher(toy.sweeper(), toy.clock, Quiet(), "here", lambda one: None)
+
+
+def test_a_watcher_that_ends_takes_its_heartbeat_with_it(toy: ToyProject) -> None:
+    turns = iter([False, False, True])
+    watcher(toy).watch(every_s=2, stop=lambda: next(turns))
+    with pytest.raises(GuardTripped, match="last heartbeat: never"):
+        check_sweeper(30, toy.ledger)
+    toy.clock.advance(1)
+    toy.sweeper().sweep(watching=True)
+    check_sweeper(30, toy.ledger)
+
+
+def test_a_watcher_that_ends_beside_another_one_leaves_that_ones_heartbeat_alone(toy: ToyProject) -> None:
+    def stop() -> bool:
+        if not turns.pop(0):
+            return False
+        toy.clock.advance(1)
+        toy.ledger.beat(SWEEPER)  # the other one, on another machine
+        return True
+
+    turns = [False, True]
+    watcher(toy).watch(every_s=2, stop=stop)
+    check_sweeper(30, toy.ledger)
+
+
+def test_a_ledger_that_is_away_keeps_no_watcher_from_ending(toy: ToyProject) -> None:
+    toy.ledger.broken = "away"
+    watcher(toy).watch(every_s=2, stop=lambda: True)
