@@ -16,6 +16,11 @@ file = "targets/steps.yaml"
 environment = "lab"
 disposable = true
 families = ["data", "process"]
+
+[[targets.steps.identities.not_applicable]]
+check = "principals"
+families = ["data", "process"]
+reason = "One user runs everything of this project on one machine."
 """
 
 TRAIN = '''\
