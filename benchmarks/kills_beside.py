@@ -195,22 +195,40 @@ def strike(point: str) -> None:
 
 
 def main() -> None:
-    """Twenty cells, under a minute."""
+    """Twenty cells of a pause under a minute; the kinds with a memory take about two minutes a kill."""
     options = argparse.ArgumentParser()
     options.add_argument("--opponents")
     options.add_argument("--act", type=int)
     options.add_argument("--sweep", action="store_true")
+    options.add_argument("--only", choices=("pause", "memory"), help="One half; the other's rows stay as they are.")
+    options.add_argument("--kills", default="", help="With memory: HOW/POINT,...; by default all twenty.")
     told = options.parse_args()
     if told.act:
         act(told.act)
     elif told.sweep:
         sweep()
     else:
-        compare(told.opponents)
+        known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+        if told.only != "memory":
+            known["rows"] = compare(told.opponents)
+        if told.only != "pause":
+            known["memory"] = with_memory(told.opponents, told.kills)
+        RESULT.write_text(json.dumps(known, indent=1) + "\n")
 
 
-def compare(python: str) -> None:
-    """Every cell of both, the counts, and the file."""
+def with_memory(python: str, asked: str) -> list[dict[str, object]]:
+    """Kinds whose undo must know what was before."""
+    from benchmarks import kills_with_memory
+
+    every = [(how, point) for how in HOWS for point in POINTS]
+    kills = [(how, point) for how, point in every if not asked or f"{how}/{point}" in asked.split(",")]
+    rows = kills_with_memory.measure(python, kills)
+    print("\n".join(kills_with_memory.counts(rows)))
+    return rows
+
+
+def compare(python: str) -> list[dict[str, object]]:
+    """Every cell of both sides pausing a process, and the counts."""
     rows = []
     for how in HOWS:
         for point in POINTS:
@@ -223,10 +241,10 @@ def compare(python: str) -> None:
                 row[f"{name}_left"], row[f"{name}_after"] = cell(play, point, how)
             rows.append(row)
             print(row, flush=True)
-    RESULT.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     for name in ("chaostoolkit", "squall"):
         stopped, still = (sum(bool(row[f"{name}_{when}"]) for row in rows) for when in ("left", "after"))
         print(f"{name:13} stopped after the kill: {stopped} of {len(rows)}; after the remedy: {still}")
+    return rows
 
 
 def cell(play: Callable[[Path, int, str, str], tuple[bool, bool]], point: str, how: str) -> tuple[bool, bool]:
