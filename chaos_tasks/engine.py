@@ -27,6 +27,7 @@ from chaos_tasks.errors import (
     SquallError,
     TargetBusy,
     WorkloadError,
+    of_system,
 )
 from chaos_tasks.exercising import Exercise, TrialLoop
 from chaos_tasks.faults.base import FaultContext
@@ -230,7 +231,7 @@ class Engine:
             error.add_note(f"not taken back either: {problem}")
         try:
             self._record_refusal(request, error)
-        except LedgerError as problem:
+        except acts.NO_LEDGER as problem:
             error.add_note(f"not recorded either: {problem}")
 
     def _take_back(self, run_id: str) -> None:
@@ -342,7 +343,7 @@ class Engine:
             log.warning("nobody was told: %s", error.message)
 
     def _is_reverted(self, state: HandleState) -> bool:
-        with suppress(LedgerError):
+        with suppress(*acts.NO_LEDGER):
             current = self.parts.ledger.handle(state.handle.id)
             return current is not None and current.phase is Phase.REVERTED
         return False
@@ -421,9 +422,8 @@ class Engine:
             self.revert(plan.run_id)
         except RevertError:
             return self.judge(plan.run_id)  # recorded; the verdict says unreverted and names the command
-        except acts.NO_LEDGER:
-            self._undo_unrecorded(plan, armed)
-            raise
+        except acts.NO_LEDGER as error:
+            raise self._undo_unrecorded(plan, armed, error) from error
         self._part(plan, lambda: self.recovery(plan.run_id))
         return self.judge(plan.run_id)
 
@@ -438,18 +438,31 @@ class Engine:
             act()
         except (SquallError, KeyboardInterrupt) as error:
             self._stopped(plan, error)
+        except OSError as error:  # a full disk, say: no bug
+            self._stopped(plan, of_system(error))
         except Exception as error:
             log.exception("run %s was ended by an error of Squall's own", plan.run_id)
             self._stopped(plan, error)
 
-    def _undo_unrecorded(self, plan: Plan, armed: Sequence[HandleState]) -> None:
+    def _undo_unrecorded(self, plan: Plan, armed: Sequence[HandleState], lost: SquallError) -> LedgerError:
         """The ledger is gone while faults are in: undo them all the same; the sweep reverts again and records it."""
+        with suppress(SquallError, OSError):
+            self.parts.workspaces.end_workloads(plan)
+        left = []
         for state in reversed(armed):
-            with suppress(SquallError):
+            try:
                 acts.undo_unrecorded(self._act_parts(plan, _step(plan, state.handle.step)), state.handle)
+            except (SquallError, OSError) as error:
+                left.append(f"{state.handle.id}: {_said(error)}")
+        told = f"not undone: {'; '.join(left)}" if left else "what was in has been undone, without a record"
+        return LedgerError(
+            f"run {plan.run_id} has lost its ledger ({lost.message}); {told}",
+            remedy=f"bring the ledger back: `squall sweep` records the undo, and the run called again under its name "
+            f"({plan.run_id}) its verdict",
+        )
 
     def _stopped(self, plan: Plan, error: BaseException) -> None:
-        with suppress(LedgerError):  # the faults must go out, written down or not
+        with suppress(*acts.NO_LEDGER):  # the faults must go out, written down or not
             self._record_stop(plan, error)
 
     def _record_stop(self, plan: Plan, error: BaseException) -> None:
@@ -552,6 +565,8 @@ def _said(error: BaseException) -> str:
     """What may go into a record: the words of our own errors; others may quote data, so only their names."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped by a person"
+    if isinstance(error, OSError):
+        error = of_system(error)
     return error.message if isinstance(error, SquallError) else f"an error of Squall's own: {type(error).__name__}"
 
 

@@ -21,6 +21,7 @@ SquallError
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +75,18 @@ class DuplicateKind(SquallError):
 
 class SetupError(SquallError):
     """A part of the installation or the environment is missing: a server, a port, a package, disk space."""
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def of_system(error: OSError) -> SetupError:
+    """What the operating system refused, in our words: nothing of a full disk is a bug of Squall's."""
+    at = f" at {error.filename}" if error.filename else ""
+    if error.errno in _FULL:
+        return SetupError(f"the disk is full{at} ({error.strerror})", remedy="free some space, then repeat the command")
+    what = error.strerror or type(error).__name__
+    return SetupError(f"the system refuses: {what}{at}", remedy="see to the path, its rights and its disk")
 
 
 class GuardTripped(SquallError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.carrying import carried
-from chaos_tasks.errors import LedgerError, SetupError, SquallError
+from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
@@ -120,8 +120,8 @@ class Sweeper:
             if plan is not None:
                 self.workspaces.end_workloads(plan)
             receipt = acts.revert(self._parts(state), state, by=by)
-        except SquallError as error:
-            return self._swept(state, False, error.message)
+        except Exception as error:  # noqa: BLE001  of a fault's code or of the system: the others must be swept too
+            return self._swept(state, False, notices.why_of(error))
         return self._swept(state, True, receipt.summary)
 
     def _swept(self, state: HandleState, reverted: bool, summary: str) -> Swept:

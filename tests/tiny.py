@@ -154,7 +154,7 @@ class Tiny:
     @contextmanager
     def ledger(self) -> Iterator[DatabaseLedger]:
         """The ledger that the commands wrote."""
-        opened = open_ledger(f"sqlite:///{self.project.home}/ledger.db")
+        opened = open_ledger(self.environment.get("SQUALL_LEDGER_URL") or f"sqlite:///{self.project.home}/ledger.db")
         try:
             yield opened
         finally:

@@ -11,7 +11,7 @@ import click
 
 import chaos_tasks
 from chaos_tasks.cli.exit_codes import ExitCode
-from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertError, SquallError, UnknownKind
+from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertError, SquallError, UnknownKind, of_system
 
 COMMANDS = {
     "audit": ("evidence", "Check the ledger."),
@@ -84,9 +84,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.secho("squall: stopped by a person\n  -> `squall status` shows what is still open", fg="yellow", err=True)
         return ExitCode.ABORTED
     except SquallError as error:
-        click.secho(f"squall: {error}", fg="red", err=True)
-        return _code_of(error)
+        return _told(error)
+    except BrokenPipeError:  # whoever read the output has gone
+        return ExitCode.HELD
+    except OSError as error:
+        return _told(of_system(error))
     return result if isinstance(result, int) else 0
+
+
+def _told(error: SquallError) -> ExitCode:
+    click.secho(f"squall: {error}", fg="red", err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.secho(f"  {note}", fg="red", err=True)
+    return _code_of(error)
 
 
 def _code_of(error: SquallError) -> ExitCode:

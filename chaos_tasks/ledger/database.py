@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from chaos_tasks.clock import SystemClock
 from chaos_tasks.errors import LedgerError, SquallError
 
 BUSY_TIMEOUT_S = 60  # a slow disk and 8 writers have been seen to make one wait 20 s
+AGAIN_S = 0.2
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
@@ -52,9 +54,14 @@ class Database(ABC):
     now_sql: str
     blob: str
     driver_error: type[Exception]
+    patience_s: float = 0.0
+    """How long one that answered before is waited for: a server that restarts is no reason to end a run."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: SystemClock | None = None) -> None:
         self.url = url
+        self._clock = clock or SystemClock()
+        self._answered = False
+        self._given_up = False
         self._pid = os.getpid()
         self._turn = threading.RLock()
         self._connection: Any = None
@@ -78,7 +85,7 @@ class Database(ABC):
                 self._in_transaction = False
 
     def read(self, sql: str, *params: object) -> list[Row]:
-        """Rows of a query outside any transaction; a lost connection is made again once."""
+        """Rows of a query outside any transaction; a lost connection is made again, within ``patience_s``."""
         with self._my_turn():
             return self._retried(lambda: self.run(sql, params))
 
@@ -91,9 +98,11 @@ class Database(ABC):
         try:
             if self._connection is None:
                 self._connection = self.connect()
-            return self.execute(self._connection, sql, params)
+            rows = self.execute(self._connection, sql, params)
         except self.driver_error as error:
             raise self.explain(error) from error
+        self._answered, self._given_up = True, False
+        return rows
 
     def close(self) -> None:
         """Give back the connection; the next use makes a new one."""
@@ -130,13 +139,29 @@ class Database(ABC):
             yield
 
     def _retried(self, act: Callable[[], T]) -> T:
-        try:
-            return act()
-        except SquallError:
-            if self._connection is None or not self.lost(self._connection):
-                raise
+        """Once more at once; then again and again for ``patience_s``, but only in the first call of an outage."""
+        deadline = self._clock.monotonic() + (0.0 if self._given_up else self.patience_s)
+        tries = 0
+        while True:
+            try:
+                return act()
+            except SquallError:
+                if not self._is_away():
+                    raise
+                late = self._clock.monotonic() >= deadline
+                if late and tries:
+                    self._given_up = True
+                    raise
             self._drop()
-            return act()
+            if tries:
+                self._clock.sleep(AGAIN_S)
+            tries += 1
+
+    def _is_away(self) -> bool:
+        """Whether it was there before, and is not now."""
+        if self._connection is None:
+            return self._answered
+        return self.lost(self._connection)
 
     def _abandon(self) -> None:
         """Undo; a connection that cannot even do that is not used again."""

@@ -22,6 +22,7 @@ class PostgresDatabase(Database):
     now_sql = "SELECT CAST(floor(extract(epoch from clock_timestamp()) * 1000) AS BIGINT)"
     blob = "BYTEA"
     driver_error = psycopg.Error
+    patience_s = 10.0  # a restart, or the recovery after a crash; a longer outage ends the run
 
     def connect(self) -> psycopg.Connection[Any]:
         """Connect to the server; a dead one is named within ten seconds."""

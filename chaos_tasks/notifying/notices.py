@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from chaos_tasks.errors import SquallError
+from chaos_tasks.errors import SquallError, of_system
 from chaos_tasks.model.handle import Fingerprint, HandleState, Phase
 from chaos_tasks.model.notice import Notice, NoticeKind, Sight
 from chaos_tasks.model.plan import Plan
@@ -119,6 +119,8 @@ def sweeps_again(host: str, *, for_s: float, at: datetime) -> Notice:
 
 def why_of(error: BaseException) -> str:
     """What may be told of an error: our own words; of others only the name, since they may quote anything."""
+    if isinstance(error, OSError):
+        error = of_system(error)
     return error.message if isinstance(error, SquallError) else f"an error of Squall's own: {type(error).__name__}"
 
 

@@ -69,7 +69,7 @@ class TrialRun:
         self._launches: list[Launch] = []
         self._reached: list[tuple[int | None, int | None]] = []  # first and highest step of each launch
         self._companions: list[subprocess.Popen[bytes]] = []
-        self._started_at = self._clock.now()
+        self._began_at = self._started_at = self._clock.now()
         self._started = self._clock.monotonic()
 
     def run(self) -> Trial:
@@ -253,7 +253,7 @@ class TrialRun:
             status=ending.status,
             started_at=self._started_at,
             ended_at=ended_at,
-            wall_s=_seconds(self._started_at, ended_at),
+            wall_s=self._lasted_s(),
             metrics=metrics,
             slices=slices,
             launches=tuple(self._launches),
@@ -270,6 +270,10 @@ class TrialRun:
             rung=self._spec.rung,
         )
         return with_progress(trial, self._spec.progress)
+
+    def _lasted_s(self) -> float:
+        """By the clock that never jumps; what an earlier supervisor of this trial took is known by its times only."""
+        return self._clock.monotonic() - self._started + _seconds(self._started_at, self._began_at)
 
     def _metrics(self, ending: _Ending) -> tuple[dict[str, float], dict[str, dict[str, float]], str]:
         """A file that cannot be read is no measurement; the message says no content."""
