@@ -124,6 +124,7 @@ class Engine:
 
     def plan(self, request: RunRequest) -> Plan:
         """What arming would register now; nothing is written.  Raises GuardTripped, SetupError, InvalidFile."""
+        guards.check_name(request.run_id)
         settings = self.parts.settings
         entry = settings.entry(request.experiment.target)
         target = read_target(settings, request.experiment.target)
@@ -231,7 +232,7 @@ class Engine:
             error.add_note(f"not taken back either: {problem}")
         try:
             self._record_refusal(request, error)
-        except acts.NO_LEDGER as problem:
+        except (*acts.NO_LEDGER, ValueError) as problem:  # a name that is no text has no exact form to record
             error.add_note(f"not recorded either: {problem}")
 
     def _take_back(self, run_id: str) -> None:

@@ -215,6 +215,11 @@ def _parse(path: Path) -> _File:
         at = re.search(r"at line (\d+)", str(error))
         line = int(at[1]) if at else text.count("\n") + 1
         raise InvalidFile(path, (Problem(line, "", f"TOML syntax: {error}", "mend that line"),)) from None
+    except RecursionError:
+        cause = "the values are nested too deeply"
+        raise InvalidFile(path, (Problem(1, "", cause, "write them out"),)) from None
+    except ValueError as error:  # a number of thousands of digits, a day that no calendar has
+        raise InvalidFile(path, (Problem(1, "", f"a value cannot be read: {error}", "mend or quote it"),)) from None
     try:
         return _File.model_validate(content)
     except ValidationError as error:

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.cli.numbers import SECONDS
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.handle import OPEN_PHASES
 from chaos_tasks.model.record import Judged, Note, RecordKind, Stored
@@ -28,7 +29,9 @@ _COLOURS = {"held": "green", "deviated": "red", "unreverted": "bold red"}
 
 @click.command("night")
 @click.option("--keep", is_flag=True, help="Leave the servers running afterwards, also when this command started them.")
-@click.option("--timeout", "timeout_s", type=float, default=3600.0, show_default=True, help="Seconds to wait at most.")
+@click.option(
+    "--timeout", "timeout_s", type=SECONDS, default=3600.0, show_default=True, help="Seconds to wait at most."
+)
 def night_command(keep: bool, timeout_s: float) -> int:
     """Run every nightly experiment on Airflow, and show what came out.
 

@@ -9,6 +9,7 @@ import click
 
 from chaos_tasks.campaign import request_of
 from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.cli.numbers import INTENSITY
 from chaos_tasks.cli.run import load
 from chaos_tasks.errors import GuardTripped
 from chaos_tasks.inventory import read_target
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--seeds", type=click.IntRange(1, 200), help="Paired trials instead of the file's.")
-@click.option("--intensity", type=float, help="Intensity of every step instead of the file's.")
+@click.option("--intensity", type=INTENSITY, help="Intensity of every step instead of the file's.")
 @click.option("--outside-window", metavar="REASON", default="", help="As for `squall run`.")
 def plan_command(file: Path, seeds: int | None, intensity: float | None, outside_window: str) -> int:
     """Show what a run of FILE would do; nothing is written and nothing is touched.

@@ -11,6 +11,7 @@ from rich.console import Console
 from chaos_tasks.campaign import request_of
 from chaos_tasks.cli.attending import attended
 from chaos_tasks.cli.exit_codes import exit_code
+from chaos_tasks.cli.numbers import INTENSITY, SECONDS
 from chaos_tasks.judging.wording import numbers
 from chaos_tasks.loading import LoadedExperiment, load_experiment, load_experiments
 from chaos_tasks.model.plan import Overrides
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--seeds", type=click.IntRange(1, 200), help="Paired trials instead of the file's.")
-@click.option("--intensity", type=float, help="Intensity of every step instead of the file's.")
+@click.option("--intensity", type=INTENSITY, help="Intensity of every step instead of the file's.")
 @click.option("--base-seed", type=int, help="First seed; by default it comes from the date.")
-@click.option("--hold", "hold_s", type=float, help="Seconds that a fault fired during the workload stays in.")
+@click.option("--hold", "hold_s", type=SECONDS, help="Seconds that a fault fired during the workload stays in.")
 @click.option("--outside-window", metavar="REASON", default="", help="Run outside of the change windows; on record.")
 @click.option("--run-id", help="Name of the run; by default one is made from the time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit XML file.")
-@click.option("--wait", type=float, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
+@click.option("--wait", type=SECONDS, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run_command(
     file: Path,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.cli.numbers import PAUSE
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.handle import OPEN_PHASES
 from chaos_tasks.settings import find_settings
@@ -54,7 +55,7 @@ def _run_of(squall: Squall, ident: str) -> tuple[Swept, ...]:
 @click.command("sweep")
 @click.option("--watch", is_flag=True, help="Go on until stopped; this is the process that `squall up` supervises.")
 @click.option("--until-idle", is_flag=True, help="With --watch: end once nothing has been open for a minute.")
-@click.option("--every", "every_s", type=float, default=2.0, show_default=True, help="Seconds between two looks.")
+@click.option("--every", "every_s", type=PAUSE, default=2.0, show_default=True, help="Seconds between two looks.")
 def sweep_command(watch: bool, until_idle: bool, every_s: float) -> int:
     """Revert every fault whose lease is over."""
     from chaos_tasks.composition import build

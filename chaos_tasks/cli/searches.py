@@ -13,6 +13,7 @@ from rich.table import Table
 from chaos_tasks.campaign import request_of
 from chaos_tasks.cli.attending import attended
 from chaos_tasks.cli.exit_codes import ExitCode, exit_code
+from chaos_tasks.cli.numbers import SECONDS
 from chaos_tasks.cli.run import load, show
 from chaos_tasks.judging.wording import compact
 from chaos_tasks.model.experiment import Ramp
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--base-seed", type=int, help="First seed; by default it comes from the date.")
 @click.option("--run-id", help="Name of the ramp; one that was interrupted goes on under the same name.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option("--wait", type=float, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
+@click.option("--wait", type=SECONDS, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def ramp_command(
     file: Path,
@@ -73,7 +74,7 @@ def ramp_command(
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the reproducer.")
 @click.option("--id", "search_id", help="Name of the search; one that was interrupted goes on under the same name.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option("--wait", type=float, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
+@click.option("--wait", type=SECONDS, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def shrink_command(
     run: str,
@@ -111,7 +112,7 @@ def shrink_command(
 @click.option("--anyway", is_flag=True, help="Run on what is there now, also where it is another version.")
 @click.option("--id", "search_id", help="Name of the repetition; by default one is made from the time.")
 @click.option("--json", "as_json", is_flag=True, help="Print both verdicts as JSON.")
-@click.option("--wait", type=float, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
+@click.option("--wait", type=SECONDS, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def repro_command(ident: str, anyway: bool, search_id: str | None, as_json: bool, wait: float, quiet: bool) -> int:
     """Repeat the run or search IDENT exactly: same experiment, version, seeds and overrides; compare the verdicts.

@@ -228,7 +228,7 @@ class DatabaseLedger:
 
 def _ms(lease_s: float) -> int:
     """A lease in milliseconds; raises LedgerError unless it is a finite, non-negative number of seconds."""
-    if not 0 <= lease_s <= 366 * 86_400:
+    if not 0 <= lease_s <= handles.LONGEST_LEASE_MS / 1000:
         raise LedgerError(f"a lease of {lease_s} s is not between 0 and 366 days")
     return round(lease_s * 1000)
 

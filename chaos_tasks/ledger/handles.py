@@ -15,6 +15,9 @@ from chaos_tasks.model.handle import Handle, HandleState, Phase
 from chaos_tasks.model.place import DvcPlace
 from chaos_tasks.model.record import Armed, Record
 
+LONGEST_LEASE_MS = 366 * 86_400_000
+"""What nobody is granted was garbled: a lease that ends later protects nothing."""
+
 _COLUMNS = "id, body, phase, epoch, lease_until, changed_at"
 
 UNREADABLE = "ledger.unreadable"
@@ -133,8 +136,9 @@ def find(database: Database, *, run_id: str | None, phases: Iterable[Phase], exp
             params.extend(phase.value for phase in Phase)
         conditions.append(f"({condition})")
     if expired:
-        conditions.append("phase <> ? AND CAST(lease_until AS BIGINT) <= ?")
-        params.extend((Phase.REVERTED.value, database.now_ms()))
+        conditions.append("phase <> ? AND (CAST(lease_until AS BIGINT) <= ? OR CAST(lease_until AS BIGINT) > ?)")
+        now = database.now_ms()
+        params.extend((Phase.REVERTED.value, now, now + LONGEST_LEASE_MS))
     where = " AND ".join(conditions)
     rows = database.read(f"SELECT {_COLUMNS} FROM squall_handle WHERE {where} ORDER BY armed_seq, id", *params)
     return [_state(row, database.read, proved=True) or _unreadable(row) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ LEFT = "sweeper left"
 """The heartbeat of a watcher that has ended: what it said before counts no more."""
 
 COMPARES_DURATIONS = frozenset({"workload.duration_s"})
+_NAME = re.compile(r"[A-Za-z0-9_.~:+-]{1,200}")  # as Airflow allows them
 MIN_FREE_BYTES = 200 * 2**20
 
 
@@ -88,6 +90,15 @@ def check_world(plan: Plan, rules: Rules, ledger: LedgerReader, *, injecting: bo
     _space(rules)
     _blast_radius(plan)
     _nothing_unreverted(plan, ledger)
+
+
+def check_name(run_id: str) -> None:
+    """The run's folder is called like the run, so its name may lead nowhere else; raises GuardTripped."""
+    if not _NAME.fullmatch(run_id) or not run_id.strip("."):
+        raise GuardTripped(
+            f"{run_id[:80]!r} is no name for a run",
+            remedy="use at most 200 letters, digits and any of _ . ~ : + -",
+        )
 
 
 def check_override(outside_window: str, requested_by: str) -> None:

@@ -146,6 +146,43 @@ def test_a_refusal_by_the_settings_is_recorded_with_its_reason(
     assert_refused(toy, why)
 
 
+@pytest.mark.parametrize("name", ["../../elsewhere", "/etc", "..", "", "a b", "x" * 201, "\udcff", "a\n"])
+def test_a_name_that_leads_elsewhere_is_no_name_of_a_run(toy: ToyProject, name: str) -> None:
+    with pytest.raises(GuardTripped, match="is no name for a run"):
+        toy.engine().run(request(name))
+    assert toy.fault.injections == 0
+    assert not list((toy.home / "runs").glob("*"))
+
+
+@pytest.mark.parametrize("arm", [Arm.CONTROL, Arm.TREATMENT, Arm.RECOVERY])
+def test_a_full_disk_in_mid_trial_is_reverted_and_said_in_words(
+    toy: ToyProject, arm: Arm, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy.during = when(arm, raising(OSError(28, "No space left on device", "/home/x")))
+    verdict = toy.engine().run(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert toy.word() == HEALTHY
+    assert toy.notes(RecordKind.STOP_TRIGGERED) == ["the disk is full at /home/x (No space left on device)"]
+    assert not caplog.text, "no traceback"
+
+
+def test_a_ledger_whose_server_goes_away_leaves_nothing_in(toy: ToyProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is gone is a SetupError, from reads too: the run's own stop note must not keep the undo away."""
+
+    def gone(*_: object, **__: object) -> object:
+        raise SetupError("no ledger server answers", remedy="start it")
+
+    def leave() -> None:
+        for name in ("append", "records", "handle", "handles", "renew", "transition", "release"):
+            monkeypatch.setattr(toy.ledger, name, gone)
+
+    toy.during = when(Arm.TREATMENT, leave)
+    with pytest.raises(LedgerError, match="has been undone, without a record") as lost:
+        toy.engine().run(request())
+    assert "bring the ledger back" in lost.value.remedy
+    assert toy.word() == HEALTHY
+
+
 def test_the_lever_refuses(toy: ToyProject) -> None:
     lever.pull(toy.home, "audit today", toy.clock.now())
     with pytest.raises(GuardTripped, match="audit today"):

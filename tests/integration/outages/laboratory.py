@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,9 @@ class Outages:
     def _code(self) -> Path:
         return self.tiny.root / "code"
 
-    def wait_under_fault(self, run_id: str, *, lease: str = "30s", **extra: str) -> subprocess.Popen[str]:
+    def wait_under_fault(
+        self, run_id: str, *, lease: str = "30s", marks: Callable[[], list[Path]] | None = None, **extra: str
+    ) -> subprocess.Popen[str]:
         """A run whose treatment trial waits, with its fault in."""
         for name in ("waiting", "go"):
             (self._code / name).unlink(missing_ok=True)
@@ -51,7 +54,7 @@ class Outages:
         )
         until(lambda: (self._code / "waiting").exists() or run.poll() is not None, "a treatment trial")
         assert run.poll() is None, end(run).text
-        assert self.tiny.project.marks(), "the fault is in"
+        assert (marks or self.tiny.project.marks)(), "the fault is in"
         return run
 
     def go_on(self) -> None:

@@ -61,7 +61,9 @@ def test_a_ledger_that_is_back_within_seconds_costs_the_run_nothing(
     assert said.code == 0
 
 
-def test_a_ledger_that_stays_away_has_the_fault_taken_out_and_the_rest_recorded_later(built: Outages, server: Server) -> None:
+def test_a_ledger_that_stays_away_has_the_fault_taken_out_and_the_rest_recorded_later(
+    built: Outages, server: Server
+) -> None:
     run = built.wait_under_fault("away", lease="20s")
     server.stop(signal.SIGINT)
     try:
