@@ -26,7 +26,8 @@ CHECKPOINT = """example.com/behind-the-sofa
 20852163
 CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
-— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+— example.com/behind-the-sofa \
+Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
 """
 
 
@@ -77,8 +78,11 @@ def test_one_key_that_signs_twice_is_refused() -> None:
         "text\n\n— a.example AAAA\n",
         "text\n\n- a.example AAAAAAA=\n",
         "te\rxt\n\n— a AAAAAAA=\n",
-    ]
-    + ["text\n\n— a.example AAAAAAA=", "text\n\n— a+b AAAAAAA=\n", "text\n\n—  AAAAAAA=\n", "text\n\n— a A A\n"],
+        "text\n\n— a.example AAAAAAA=",
+        "text\n\n— a+b AAAAAAA=\n",
+        "text\n\n—  AAAAAAA=\n",
+        "text\n\n— a A A\n",
+    ],
 )
 def test_what_is_no_note_is_refused(raw: str) -> None:
     with pytest.raises(SignatureInvalid):
