@@ -64,6 +64,18 @@ def _sentence(results: Sequence[Result], ran: str) -> str:
         f"**{green} of {len(results)} are as promised.** The longest from the last renewal of a lease to the proved"
         f" undo: {unrenewed:.1f} s; the longest that a fault was seen in after its lease: {late:.1f} s.\n\n{ran}"
         + _load(results)
+        + _again(results)
+    )
+
+
+def _again(results: Sequence[Result]) -> str:
+    """Runs that never came to their blow."""
+    again = sum(one.starts - 1 for one in results)
+    if not again:
+        return ""
+    return (
+        f" {again} more runs were swept, and started again, before they could be struck: Airflow took longer than the"
+        " lease from the end of `inject` to the beginning of `exercise`, and nobody renews it in between."
     )
 
 

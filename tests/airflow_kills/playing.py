@@ -32,16 +32,16 @@ LATE_S = 10.0
 """How late a sweep may begin on such a machine, beyond its two seconds; the page says how late it did."""
 
 IN_S, OUT_S = 150.0, 240.0
+STARTS = 4
 
 
 def play(stack: Stack, row: Row) -> Result:
     """One row on a running stack, which is whole again afterwards."""
     began = time.monotonic()
     source = digest_of_source(stack.lab.project)
-    scene = Scene(stack, stack.lab.start(STRUCK))
     with squall_of(stack) as squall:
         url = squall.settings.ledger_url
-    _await(scene, lambda: _is_in(scene), "both faults to be in", IN_S)
+    scene, starts = _struck_to_be(stack)
     with Follower(url, scene.run_id, LEASE_S) as follower:
         was_in = {state.handle.id: state.handle.step for state in scene.lab.ledger.handles(run_id=scene.run_id)}
         struck, load = time.time(), os.getloadavg()[0]
@@ -67,10 +67,32 @@ def play(stack: Stack, row: Row) -> Result:
         outcome=_outcome(scene),
         state=scene.api.run(scene.run.dag_id, scene.run.run_id).state,
         load=round(load, 1),
+        starts=starts,
         tries=_tries(scene),
         took_s=round(time.monotonic() - began, 1),
     )
     return result.model_copy(update={"wrong": (*scene.wrong, *not_as_promised(row, result, follower.trouble))})
+
+
+def _struck_to_be(stack: Stack) -> tuple[Scene, int]:
+    """A run whose faults are in, and how many it took.
+
+    Nobody renews the lease between the end of `inject` and the beginning of `exercise`: where Airflow takes longer for
+    that than a lease, the run is swept before it can be struck.
+    """
+    for starts in range(1, STARTS + 1):
+        scene = Scene(stack, stack.lab.start(STRUCK))
+        _await(scene, lambda scene=scene: _is_in(scene) or _is_over(scene), "both faults to be in", IN_S)  # type: ignore[misc]
+        if _is_in(scene) or starts == STARTS:
+            break
+        scene.lab.end(scene.run)
+    scene.expect(_is_in(scene), "the faults were not in at the blow")
+    return scene, starts
+
+
+def _is_over(scene: Scene) -> bool:
+    """Swept already."""
+    return any(state.phase is Phase.REVERTED for state in scene.lab.ledger.handles(run_id=scene.run_id))
 
 
 def _is_in(scene: Scene) -> bool:

@@ -70,6 +70,7 @@ class Result(Value):
     outcome: str = ""
     state: str = ""
     load: float = Field(0.0, description="How many processes wanted to run at the blow (1 min); 0: not looked at.")
+    starts: int = Field(1, description="Runs that it took: those before were swept before they could be struck.")
     tries: int = Field(0, description="Of the exercise task.")
     took_s: float = Field(0.0, description="The whole row, the run after it included.")
 
