@@ -99,7 +99,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "restart-api",
         "SIGKILL of the API server, started again at once",
-        "The task waits for it and goes on.",
+        "The task waits for it and goes on, or is tried again, or is swept where that took longer than the lease.",
         scene.restart_api_server,
         GOES_ON | ENDED,
         ANY_STATE,
@@ -108,7 +108,8 @@ ROWS: tuple[Row, ...] = (
     Row(
         "kill-api",
         "SIGKILL of the API server, which stays away until everything is out",
-        "The lever's Airflow Variable cannot be read for a lease, which counts as pulled: the task stops and reverts.",
+        "Airflow ends a task that cannot report, or Squall stops it, since the lever's Variable cannot be read; then "
+        "nobody renews, and the sweep reverts after the lease. Once the server is back, the next try finds it swept.",
         scene.kill_api_server,
         GOES_ON | ENDED,
         ANY_STATE,
@@ -120,8 +121,8 @@ ROWS: tuple[Row, ...] = (
         "The exercise task is marked failed",
         "Airflow ends the task, which stops its supervisor; the revert task runs at once.",
         scene.mark_failed,
-        GOES_ON | ENDED,
-        ANY_STATE,
+        ENDED,
+        frozenset({"failed"}),
         quick=True,
     ),
     Row(
@@ -129,8 +130,8 @@ ROWS: tuple[Row, ...] = (
         "The exercise task is marked success",
         "The same; the verdict counts trials in the ledger, not the colour of a task.",
         scene.mark_success,
-        GOES_ON | ENDED,
-        ANY_STATE,
+        ENDED,
+        frozenset({"failed"}),
     ),
     Row(
         "clear",
@@ -146,8 +147,8 @@ ROWS: tuple[Row, ...] = (
         "The DAG run is marked failed",
         "Airflow ends the task and runs the teardown: the revert task.",
         scene.mark_run_failed,
-        GOES_ON | ENDED,
-        ANY_STATE,
+        ENDED,
+        frozenset({"failed"}),
         quick=True,
     ),
     Row(
@@ -155,8 +156,8 @@ ROWS: tuple[Row, ...] = (
         "The DAG run is marked success",
         "The same.",
         scene.mark_run_success,
-        GOES_ON | ENDED,
-        ANY_STATE,
+        ENDED,
+        frozenset({"failed"}),
     ),
     Row(
         "pause",
@@ -174,8 +175,8 @@ ROWS: tuple[Row, ...] = (
         "The DAG is paused, then SIGKILL of the task process; unpaused once everything is out",
         "Nobody tries again: the sweep reverts once the lease is over.",
         scene.pause_and_kill_task,
-        GOES_ON | ENDED,
-        ANY_STATE,
+        ENDED,
+        frozenset({"failed"}),
         mend=scene.unpause,
         quick=True,
     ),

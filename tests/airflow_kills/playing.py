@@ -116,9 +116,17 @@ def _do(scene: Scene, act: Callable[[Scene], None]) -> None:
 
 def _await(scene: Scene, check: Callable[[], bool], what: str, timeout_s: float) -> None:
     """What does not come to pass is wrong, and the row goes on, so that the stack is put right again."""
+
+    def answered() -> bool:
+        """An API server that has just started may not answer in time."""
+        try:
+            return check()
+        except AirflowApiError:
+            return False
+
     try:
-        wait_until(check, what=what, timeout_s=timeout_s, interval_s=0.1)
-    except (NotReadyError, AirflowApiError) as error:
+        wait_until(answered, what=what, timeout_s=timeout_s, interval_s=0.1)
+    except NotReadyError as error:
         scene.wrong.append(error.message)
 
 
