@@ -26,6 +26,10 @@ from chaos_tasks.notifying.telling import LedgerNotifier
 from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, Publisher, TrialRunner
 from chaos_tasks.safety import guards
 from chaos_tasks.safety.lever import Lever
+from chaos_tasks.sealing.keyring import Keyring
+from chaos_tasks.sealing.places import places_of
+from chaos_tasks.sealing.sealer import Sealer
+from chaos_tasks.sealing.witnesses import Witness
 from chaos_tasks.searching.searches import Searches
 from chaos_tasks.settings import Settings, find_settings
 from chaos_tasks.sweeping import Sweeper
@@ -49,6 +53,7 @@ class Squall(AbstractContextManager["Squall"]):
     clients: Clients
     notifier: Notifier
     lever: Lever
+    sealer: Sealer
     open_runner: Callable[[Plan], TrialRunner]
 
     def __exit__(
@@ -127,6 +132,15 @@ def build(
         clients=clients,
         notifier=notifier,
         lever=lever,
+        sealer=Sealer(
+            ledger,
+            Keyring(found.keys, found.root),
+            places_of(found.checkpoints, found.root, clients),
+            tuple(Witness(place) for place in found.checkpoints.witnesses),
+            clock,
+            who,
+            notifier,
+        ),
         open_runner=open_runner,
     )
 

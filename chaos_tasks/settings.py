@@ -19,6 +19,7 @@ from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.identity import IdentityPolicy
 from chaos_tasks.model.limits import BlastLimits
+from chaos_tasks.model.sealing import KeyFiles, SealingPlaces
 from chaos_tasks.strict_yaml import Document, Location
 from chaos_tasks.validation import problems_of
 
@@ -63,6 +64,8 @@ class Endpoints(Value):
     airflow_url: str = ""
     credentials_file: str = Field("", description="JSON file (mode 0600) of named credentials.")
     variables: Mapping[str, str] = Field(default_factory=dict, description="For ${NAME} in target files.")
+    keys: KeyFiles = KeyFiles()
+    checkpoints: SealingPlaces = SealingPlaces()
 
 
 class Settings(Value):
@@ -89,6 +92,8 @@ class Settings(Value):
     notify: Notify = Notify()
     calendar: ChangeCalendar = Field(ChangeCalendar(), description="When faults may be in.")
     limits: BlastLimits = Field(BlastLimits(), description="How much may be hurt.")
+    keys: KeyFiles = Field(KeyFiles(), description="Keys that sign, and keys that are known.")
+    checkpoints: SealingPlaces = Field(SealingPlaces(), description="Where signed heads of the log are kept.")
     variables: Mapping[str, str] = Field(default_factory=dict)
 
     def target_path(self, name: str) -> Path:
@@ -132,6 +137,8 @@ class _File(Value):
     notify: Notify = Notify()
     calendar: ChangeCalendar = ChangeCalendar()
     limits: BlastLimits = BlastLimits()
+    keys: KeyFiles | None = None
+    checkpoints: SealingPlaces | None = None
 
     @model_validator(mode="after")
     def _names_what_there_is(self) -> Self:
@@ -192,6 +199,8 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         notify=file.notify,
         calendar=file.calendar,
         limits=file.limits,
+        keys=file.keys or ends.keys,
+        checkpoints=file.checkpoints or ends.checkpoints,
         variables={"SQUALL_ROOT": str(root), "SQUALL_HOME": str(home), **ends.variables, **env},
     )
 

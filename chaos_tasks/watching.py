@@ -35,6 +35,9 @@ class Watcher:
     report: Callable[[Swept], None]
     alive: Callable[[], None] = lambda: None
     machine: str = field(default_factory=this_machine)
+    seal: Callable[[], object] = lambda: None
+    seal_every_s: float = 3600.0
+    _sealed_at: float = field(default=-1e12, init=False)
     _away_since: float | None = field(default=None, init=False)
     _told_at: float | None = field(default=None, init=False)
 
@@ -51,6 +54,7 @@ class Watcher:
                 self._away(error)
             else:
                 self._back()
+                self._seal()
             self.alive()
             self.clock.sleep(every_s)
 
@@ -73,6 +77,17 @@ class Watcher:
         if away_s >= TOLD_AFTER_S and due:
             self._told_at = now
             self.notifier.tell(notices.cannot_sweep(self.host, why, for_s=away_s, at=self.clock.now()))
+
+    def _seal(self) -> None:
+        """Sign the log's head when it is due; never in the way of a sweep that failed."""
+        now = self.clock.monotonic()
+        if now - self._sealed_at < self.seal_every_s:
+            return
+        self._sealed_at = now
+        try:
+            self.seal()
+        except Exception:  # a watcher that dies leaves faults in
+            log.exception("the head of the log was not signed")
 
     def _back(self) -> None:
         if self._away_since is not None and self._told_at is not None:

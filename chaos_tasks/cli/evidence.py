@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 
@@ -44,6 +45,41 @@ def report_command(name: str | None, since: datetime | None, until: datetime | N
 @click.group("audit")
 def audit_command() -> None:
     """Check the ledger."""
+
+
+@audit_command.command("checkpoint")
+def checkpoint_command() -> int:
+    """Sign the head of the log and publish it, once it is proved to extend every head that was published.
+
+    Exit code 3 when it is kept in fewer places than squall.toml names.
+    """
+    from chaos_tasks.composition import build
+
+    with build() as squall:
+        sealed = squall.sealer.seal(why="squall audit checkpoint")
+        wanted = len(squall.sealer.places) + len(squall.sealer.witnesses)
+    if sealed is None:
+        click.echo("nothing was recorded since the last checkpoint")
+        return ExitCode.HELD
+    click.echo(sealed.note)
+    for each in sealed.published:
+        click.echo(f"{each.place}  {each.receipt or f'NOT KEPT: {each.error}'}")
+    return ExitCode.HELD if sealed.kept == wanted and wanted else ExitCode.INCONCLUSIVE
+
+
+@audit_command.command("proof")
+@click.argument("seq", type=click.IntRange(0))
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; by default record-SEQ.tlog-proof.")
+def proof_command(seq: int, out: Path | None) -> int:
+    """Write the proof that record SEQ is in the log, as others verify it offline (c2sp.org/tlog-proof)."""
+    from chaos_tasks.composition import build
+
+    with build() as squall:
+        proof = squall.sealer.prove(seq)
+    path = out or Path(f"record-{seq}.tlog-proof")
+    path.write_text(str(proof), encoding="utf-8")
+    click.echo(path)
+    return ExitCode.HELD
 
 
 @audit_command.command("verify")

@@ -63,6 +63,7 @@ def run_command(
         request = request_of(loaded, name, overrides=overrides, requested_by="person")
         with attended(squall, name, show=not (quiet or as_json)):
             verdict = run_or_ramp(squall, request)
+        squall.sealer.after(f"the run {name}")
     if junit is not None:
         from chaos_tasks.reports.junit import junit_xml
 

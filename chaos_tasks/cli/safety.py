@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from types import FrameType
@@ -76,7 +77,11 @@ def _watch(squall: Squall, *, until_idle: bool, every_s: float) -> None:
     sweeper, alive = replace(squall.sweeper, notifier=later), service_manager(os.environ)
     try:
         watcher = Watcher(sweeper, squall.clock, later, host_name(), _line, alive)
-        watcher.watch(every_s=every_s, stop=_stopper(squall, until_idle))
+        with ThreadPoolExecutor(1) as aside:  # a place of checkpoints that is slow must not keep a revert waiting
+            if not until_idle:
+                watcher.seal = lambda: aside.submit(squall.sealer.after, "the time since the last one")
+                watcher.seal_every_s = squall.settings.checkpoints.every.total_seconds()
+            watcher.watch(every_s=every_s, stop=_stopper(squall, until_idle))
     finally:
         later.close(within_s=LAST_NOTICES_S)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from chaos_tasks.lab import signing_keys
 from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.machine_people import AUDITS
 from chaos_tasks.lab.private_files import write_private
@@ -19,6 +20,8 @@ REVERTER_USER = "squall-reverter"
 AUDITOR_USER = "squall-auditor"
 STORE_BUCKET = "squall-store"
 STORE_USER = "squall-store"
+SEALER_BUCKET = signing_keys.BUCKET
+SEALER_USER = "squall-sealer"
 USER_ARN = "arn:aws:iam::000000000000:user/{name}"
 """How SeaweedFS names a user in a bucket policy; with any other account the policy matches nobody, silently."""
 
@@ -67,6 +70,25 @@ def make_store(server: S3Server) -> Credentials:
     arn = f"arn:aws:s3:::{STORE_BUCKET}"
     rights = (("s3:ListBucket",), (arn,)), (("s3:GetObject", "s3:PutObject"), (f"{arn}/*",))
     return create_user(server, STORE_USER, allow(*rights))
+
+
+def ensure_sealer(server: S3Server, folder: Path) -> Credentials:
+    """The bucket of signed heads, with versions, and a principal that may add and read; its key is kept."""
+    path = folder / "sealer.json"
+    create_bucket(server, SEALER_BUCKET)
+    server.client("s3").put_bucket_versioning(Bucket=SEALER_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    if path.exists():
+        known = Credentials.model_validate_json(path.read_text(encoding="utf-8"))
+        present = server.client("iam").list_access_keys(UserName=SEALER_USER)["AccessKeyMetadata"]
+        if known.access_key in {each["AccessKeyId"] for each in present}:
+            return known
+    arn = f"arn:aws:s3:::{SEALER_BUCKET}"
+    listing = ("s3:ListBucket", "s3:ListBucketVersions"), (arn,)
+    made = create_user(
+        server, SEALER_USER, allow(listing, (("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"), (f"{arn}/*",)))
+    )
+    write_private(path, made.model_dump_json())
+    return made
 
 
 def ensure(server: S3Server, folder: Path) -> Identities:

@@ -31,6 +31,7 @@ from chaos_tasks.lab.parts import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.processes import DaemonSpec
+from chaos_tasks.lab.signing_keys import make_keys
 from chaos_tasks.lab.state import CREDENTIALS_FILE, LabState, lab_folder, load_state, save
 
 Step = Callable[[], None]
@@ -72,6 +73,7 @@ class Starting:
             Part.MLFLOW: self._mlflow,
             Part.REFERENCE: self._reference,
         }
+        make_keys(self._home)
         try:
             self._together(servers)
             save(self._known)  # who runs from now on finds the ledger
@@ -117,7 +119,11 @@ class Starting:
     def _s3(self) -> None:
         ports = seaweedfs.S3Ports.of(self._ports)
         server = seaweedfs.start(self._folder / "s3", ports, owner=self._home)
-        self._know(s3_endpoint=server.endpoint, identities=identities.ensure(server, self._folder / "s3"))
+        self._know(
+            s3_endpoint=server.endpoint,
+            identities=identities.ensure(server, self._folder / "s3"),
+            sealer=identities.ensure_sealer(server, self._folder / "s3"),
+        )
 
     def _redis(self) -> None:
         server = redis_server.start(self._folder / "redis", self._ports.redis, owner=self._home)

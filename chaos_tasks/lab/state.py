@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_serializer
 
 from chaos_tasks.errors import SetupError
+from chaos_tasks.lab import signing_keys
 from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.machine_people import MachinePeople
 from chaos_tasks.lab.ports import LabPorts
@@ -45,6 +46,7 @@ class LabState(BaseModel):
     mlflow_ui_url: str = ""
     s3_endpoint: str = ""
     identities: Identities | None = None
+    sealer: Credentials | None = None
     redis_url: str = ""
     broker_url: str = ""
     aws_endpoint: str = ""
@@ -101,7 +103,7 @@ def save(state: LabState) -> None:
     write_private(lab_folder(state.home) / STATE_FILE, state.model_dump_json(indent=1))
     credentials = lab_folder(state.home) / CREDENTIALS_FILE
     if state.identities is not None:
-        write_private(credentials, json.dumps(_named(state.identities, state.machines), indent=1))
+        write_private(credentials, json.dumps(_named(state), indent=1))
     ends = Endpoints(
         ledger_url=state.ledger_url,
         mlflow_uri=state.mlflow_uri,
@@ -109,6 +111,8 @@ def save(state: LabState) -> None:
         airflow_url=state.airflow_url,
         credentials_file=str(credentials) if state.identities is not None else "",
         variables=state.variables(),
+        keys=signing_keys.files(state.home),
+        checkpoints=signing_keys.places(state.home, state.s3_endpoint if state.sealer else ""),
     )
     write_private(state.home / ENDPOINTS_FILE, ends.model_dump_json(indent=1))
 
@@ -118,7 +122,10 @@ def forget(home: Path) -> None:
     (home / ENDPOINTS_FILE).unlink(missing_ok=True)
 
 
-def _named(identities: Identities, machines: MachinePeople | None) -> dict[str, dict[str, str]]:
+def _named(state: LabState) -> dict[str, dict[str, str]]:
+    identities, machines = state.identities, state.machines
+    if identities is None:
+        return {}
     # Not the administrator: nothing that runs an experiment may have that key.
     named: dict[str, Credentials | None] = {
         "pipeline": identities.pipeline,
@@ -128,6 +135,7 @@ def _named(identities: Identities, machines: MachinePeople | None) -> dict[str, 
         "machines-injector": machines.injector if machines else None,
         "machines-reverter": machines.reverter if machines else None,
         "machines-auditor": machines.auditor if machines else None,
+        "sealer": state.sealer,
     }
     return {
         name: {"access_key_id": key.access_key, "secret_access_key": key.secret}

@@ -18,6 +18,7 @@ class NoticeKind(StrEnum):
     SWEEPS_AGAIN = "sweeps_again"
     STOPPED = "stopped"  # a stop condition ended a run
     VERDICT = "verdict"  # anything but held or a known finding
+    NOT_SEALED = "not_sealed"  # the log was cut or rebuilt, or its head is not kept where it should be
     TEST = "test"
 
 

@@ -60,6 +60,8 @@ class RecordKind(StrEnum):
     LEVER_PULLED = "lever.pulled"
     LEVER_RELEASED = "lever.released"
     NIGHT_COUNTED = "night.counted"
+    CHECKPOINT_SIGNED = "checkpoint.signed"
+    KEY_ROTATED = "key.rotated"
 
 
 class Registered(Value):

@@ -77,6 +77,7 @@ class SummariseCampaignOperator(SquallOperator):
         if not self.campaign_id or self.campaign_id == "None":
             raise AirflowFailException("the night was not planned\n  -> look at the log of the task `plan`")
         exported = squall.exports.night(self.campaign_id, over=True)
+        squall.sealer.after(f"the night {self.campaign_id}")
         self.log.info("%s", exported.screen)
         context["ti"].xcom_push(key=REPORT_URL, value=str(exported.html))
         unsafe = not_in_order(squall, self.campaign_id, exported.report)

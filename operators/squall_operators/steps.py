@@ -168,6 +168,7 @@ class VerdictOperator(SquallOperator):
         refused = refusal_of(squall, run_id)
         if refused:
             raise AirflowFailException(f"{run_id} was refused, nothing was touched: {refused}")
+        squall.sealer.after(f"the DAG run {run_id}")
         verdict = squall.engine.verdict(run_id)
         if verdict.needs_action:
             raise AirflowFailException(describe(verdict))

@@ -22,13 +22,11 @@ NOTE = (
     "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
 # The example of c2sp.org/tlog-checkpoint.
-CHECKPOINT = """example.com/behind-the-sofa
-20852163
-CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
-
-— example.com/behind-the-sofa \
-Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
-"""
+CHECKPOINT = (
+    "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
+    "— example.com/behind-the-sofa "
+    "Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"
+)
 
 
 def test_the_published_note_verifies_and_is_made_again_byte_by_byte() -> None:
@@ -69,21 +67,14 @@ def test_one_key_that_signs_twice_is_refused() -> None:
         Note("said\n").signed_by(key, key).signers([key.verify_key])
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        "",
-        "text\n",
-        "text\n\n",
-        "text\n\n— a.example AAAA\n",
-        "text\n\n- a.example AAAAAAA=\n",
-        "te\rxt\n\n— a AAAAAAA=\n",
-        "text\n\n— a.example AAAAAAA=",
-        "text\n\n— a+b AAAAAAA=\n",
-        "text\n\n—  AAAAAAA=\n",
-        "text\n\n— a A A\n",
-    ],
+NO_NOTES = (
+    *("", "text\n", "text\n\n", "text\n\n— a.example AAAA\n", "text\n\n- a.example AAAAAAA=\n"),
+    *("te\rxt\n\n— a AAAAAAA=\n", "text\n\n— a.example AAAAAAA=", "text\n\n— a+b AAAAAAA=\n"),
+    *("text\n\n—  AAAAAAA=\n", "text\n\n— a A A\n"),
 )
+
+
+@pytest.mark.parametrize("raw", NO_NOTES)
 def test_what_is_no_note_is_refused(raw: str) -> None:
     with pytest.raises(SignatureInvalid):
         Note.parse(raw)
@@ -95,13 +86,14 @@ def test_the_text_of_a_note_may_have_empty_lines() -> None:
     assert Note.parse(str(note)).opened([key.verify_key]) == "one\n\ntwo\n"
 
 
-@pytest.mark.parametrize(
-    "lines", [("o", "01", "A"), ("o", "-1"), ("", "1"), ("o", "1", "AAAA"), ("o", "1"), ("o", "١")]
-)
-def test_what_is_no_checkpoint_is_refused(lines: tuple[str, ...]) -> None:
-    root = base64.b64encode(bytes(32)).decode()
+ROOT = base64.b64encode(bytes(32)).decode()
+BODIES = ("", "o\n1\n", f"o\n01\n{ROOT}\n", f"o\n-1\n{ROOT}\n", f"\n1\n{ROOT}\n", "o\n1\nAAAA\n", f"o\n١\n{ROOT}\n")
+
+
+@pytest.mark.parametrize("text", [*BODIES, f"o\n1\n{ROOT}", f"o\n1\n{ROOT}\n\n"])
+def test_what_is_no_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(SignatureInvalid):
-        Checkpoint.parse("".join(f"{line}\n" for line in lines) + ("" if len(lines) != 2 or lines[0] else f"{root}\n"))
+        Checkpoint.parse(text)
 
 
 def test_a_witness_signs_the_text_and_the_time() -> None:
