@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import chaos_tasks
 from chaos_tasks.beginning import Beginning
@@ -17,23 +18,29 @@ from chaos_tasks.carrying import Carrier
 from chaos_tasks.clients import from_environment
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.engine import Engine, EngineParts
+from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.exercising import TrialLoop
 from chaos_tasks.exporting import Exports
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.notifying.channels import channels_of
 from chaos_tasks.notifying.telling import LedgerNotifier
-from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, Publisher, TrialRunner
+from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, TrialRunner
 from chaos_tasks.safety import guards
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.sealing.keyring import Keyring
-from chaos_tasks.sealing.places import places_of
+from chaos_tasks.sealing.places import Published, places_of
 from chaos_tasks.sealing.sealer import Sealer
 from chaos_tasks.sealing.witnesses import Witness
 from chaos_tasks.searching.searches import Searches
 from chaos_tasks.settings import Settings, find_settings
+from chaos_tasks.signing.keys import VerifyKey
 from chaos_tasks.sweeping import Sweeper
 from chaos_tasks.workspaces import Workspaces
+
+if TYPE_CHECKING:
+    from chaos_tasks.auditing.answers import Audit
+    from chaos_tasks.tracking.publisher import MlflowPublisher
 
 
 @dataclass
@@ -48,13 +55,36 @@ class Squall(AbstractContextManager["Squall"]):
     beginning: Beginning
     exports: Exports
     sweeper: Sweeper
-    publisher: Publisher
+    publisher: MlflowPublisher
     clock: Clock
     clients: Clients
     notifier: Notifier
     lever: Lever
     sealer: Sealer
     open_runner: Callable[[Plan], TrialRunner]
+
+    def audit(self, *, files: Sequence[Path] = (), vkeys: Sequence[str] = (), views: bool = True) -> Audit:
+        """The five answers, from every place and file of signed heads at hand; ``vkeys`` replace the known keys."""
+        from chaos_tasks.auditing.authenticity import Held
+        from chaos_tasks.auditing.whole import Evidence, audit
+        from chaos_tasks.ledger.database_ledger import DatabaseLedger
+        from chaos_tasks.tracking.comparing import compare
+
+        if not isinstance(self.ledger, DatabaseLedger):
+            raise LedgerError("this ledger keeps no log that could be verified", remedy="use SQLite or PostgreSQL")
+        ledger, publisher = self.ledger, self.publisher
+        unread: list[Published] = []
+        heads = [Held(f"{each.place}, {each.name}", each.text) for each in self.sealer.found(unread)]
+        heads += [Held(str(path), _text_of(path)) for path in files]
+        told = tuple(VerifyKey.parse(each) for each in vkeys)
+        evidence = Evidence(
+            heads=heads,
+            keys=told or (*self.sealer.keys.known(), *(each.key for each in self.sealer.witnesses)),
+            origin=self.sealer.keys.files.origin,
+            unread=[f"{each.place}: {each.error}" for each in unread],
+            views=(lambda: compare(publisher, ledger)) if views else None,
+        )
+        return audit(ledger, evidence)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -143,6 +173,15 @@ def build(
         ),
         open_runner=open_runner,
     )
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(
+            f"{path} cannot be read ({type(error).__name__})", remedy="give the file of a checkpoint"
+        ) from error
 
 
 def _environment(settings: Settings) -> dict[str, str]:

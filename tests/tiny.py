@@ -18,6 +18,8 @@ from chaos_tasks.ledger import DatabaseLedger, open_ledger
 from tests.system.tiny_target import TinyProject, make_project
 
 ROOT = Path(__file__).resolve().parents[1]
+LOG_ITSELF = ("--require", "integrity", "--require", "order", "--require", "completeness")
+"""What `squall audit verify` can show without any signed head."""
 
 TRAIN = '''\
 """Makes some steps and writes a number, as the file `behaviour` says once a mark is beside the data."""

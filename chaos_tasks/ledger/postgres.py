@@ -49,9 +49,8 @@ class PostgresDatabase(Database):
 
     def begin(self) -> None:
         """Begin, and wait for the turn; the lock goes with the transaction, however it ends."""
-        self.run("BEGIN", ())
         try:
-            self.run(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})", ())
+            self.run(f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})", ())
         except SquallError:
             self._abandon()
             raise

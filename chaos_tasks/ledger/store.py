@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import NamedTuple
 
 from chaos_tasks.errors import IdempotencyConflict, LedgerError
@@ -36,11 +37,16 @@ class RawRow(NamedTuple):
 
 def append(session: Session, record: Record) -> Stored:
     """Write a record once, in the caller's transaction; raises IdempotencyConflict for its key with other content."""
-    known = session.row("SELECT seq, header, salt, payload FROM squall_record WHERE idem_key = ?", record.idem_key)
-    if known is not None:
-        return _same_or_conflict(record, known)
+    # Each statement is a round trip that all other writers wait for: the head and the known record are one.
+    row = session.row(
+        "SELECT h.size, h.frontier, r.seq, r.header, r.salt, r.payload FROM squall_head h "
+        "LEFT JOIN squall_record r ON r.idem_key = ? WHERE h.id = 1",
+        record.idem_key,
+    )
+    if row is not None and row[2] is not None:
+        return _same_or_conflict(record, row[2:])
     entry = header.encode(record)
-    size, frontier = _head_row(session.row("SELECT size, frontier FROM squall_head WHERE id = 1"))
+    size, frontier = _head_row(row)
     leaf = merkle.leaf_hash(entry.header)
     frontier, completed = merkle.push(frontier, size, leaf)
     session.write(
@@ -49,8 +55,9 @@ def append(session: Session, record: Record) -> Stored:
         *(size, record.idem_key, record.run_id, record.kind.value, header.format_time(record.occurred_at)),
         *(leaf, entry.header, entry.salt, entry.payload),
     )
-    for level, index, value in completed:
-        session.write("INSERT INTO squall_node (level, idx, hash) VALUES (?, ?, ?)", level, index, value)
+    if completed:
+        rows = ", ".join(("(?, ?, ?)",) * len(completed))
+        session.write(f"INSERT INTO squall_node (level, idx, hash) VALUES {rows}", *chain.from_iterable(completed))
     session.write("UPDATE squall_head SET size = ?, frontier = ? WHERE id = 1", size + 1, b"".join(frontier))
     return header.decode(size, entry)
 

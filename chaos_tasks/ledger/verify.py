@@ -6,7 +6,7 @@ show by itself is that the newest records were not cut off; for that compare the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from pydantic import Field
 
@@ -41,13 +41,14 @@ class Answer(Value):
 
 
 class Verification(Value):
-    """The separate answers about one ledger at one moment; authenticity (signatures, witnesses) is yet to come."""
+    """The separate answers about one ledger at one moment; `chaos_tasks.auditing` adds the others."""
 
     size: int
     root_sha256: str = Field(description="Root recomputed from the headers: compare it with a checkpoint.")
     erased_payloads: int
     unfinished_runs: tuple[str, ...] = Field((), description="Runs under way: complete once they end.")
     open_handles: tuple[str, ...] = Field((), description="Handles not reverted yet, as the ledger itself says.")
+    roots: Mapping[int, str] = Field(default_factory=dict, description="Roots recomputed at the sizes asked for.")
     integrity: Answer
     order: Answer
     completeness: Answer
@@ -58,11 +59,11 @@ class Verification(Value):
         return self.integrity.ok and self.order.ok and self.completeness.ok
 
 
-def verify(ledger: DatabaseLedger) -> Verification:
-    """Read the whole log once; a running ledger may be verified."""
+def verify(ledger: DatabaseLedger, sizes: Collection[int] = ()) -> Verification:
+    """Read the whole log once; a running ledger may be verified.  ``sizes``: where the root is wanted as well."""
     # Taken before the log is read, so that whatever it says has its records in what is read after it.
     snapshot = Snapshot.take(ledger)
-    tree, story = _Tree(), Story()
+    tree, story = _Tree(sizes), Story()
     try:
         for row in ledger.raw_rows():
             stored = tree.add(row)
@@ -74,6 +75,7 @@ def verify(ledger: DatabaseLedger) -> Verification:
     return Verification(
         size=tree.size,
         root_sha256=merkle.root_of(tree.frontier).hex(),
+        roots=tree.roots,
         erased_payloads=tree.erased,
         unfinished_runs=story.unfinished(snapshot),
         open_handles=snapshot.open_handles,
@@ -86,7 +88,9 @@ def verify(ledger: DatabaseLedger) -> Verification:
 class _Tree:
     """The tree as the headers make it, and where the rows disagree with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Collection[int] = ()) -> None:
+        self.sizes = frozenset(sizes)
+        self.roots = {0: merkle.EMPTY_ROOT.hex()} if 0 in self.sizes else {}
         self.size = 0
         self.erased = 0
         self.next_seq = 0
@@ -101,6 +105,8 @@ class _Tree:
         leaf = merkle.leaf_hash(row.entry.header)
         self.frontier, _ = merkle.push(self.frontier, self.size, leaf)
         self.size += 1
+        if self.size in self.sizes:
+            self.roots[self.size] = merkle.root_of(self.frontier).hex()
         if leaf != row.leaf:
             self.offences.append((row.seq, "the stored leaf hash is not that of the header"))
         return self._read(row)

@@ -12,7 +12,7 @@ import pytest
 
 from chaos_tasks.model.handle import OPEN_PHASES, Phase
 from chaos_tasks.model.record import RecordKind
-from tests.tiny import Said, Tiny, end, make_tiny, until
+from tests.tiny import LOG_ITSELF, Said, Tiny, end, make_tiny, until
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,10 @@ def test_held_is_0_with_a_json_verdict_a_junit_file_a_report_and_a_ledger_that_v
     assert_clear(report, 0)
     html = Path(report.out.rpartition("Report")[2].strip())
     assert "tiny" in html.read_text()
-    audit = tiny.squall("audit", "verify")
+    audit = tiny.squall("audit", "verify", *LOG_ITSELF)
     assert_clear(audit, 0)
-    assert audit.out.count("holds") == 3
+    assert audit.out.count("not shown") == 3  # no head was signed, nothing published, and nobody judged again
+    assert tiny.squall("audit", "verify").code == 3
     again = tiny.squall("run", tiny.experiment(), "--run-id", "held")
     assert_clear(again, 4)
     assert "has its verdict already" in again.err

@@ -16,7 +16,7 @@ from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.record import Act, Armed, Note, RecordKind, Registered
 from chaos_tasks.safety.lever import LOG, Lever
-from tests.tiny import Said, Tiny, end, make_tiny, until
+from tests.tiny import LOG_ITSELF, Said, Tiny, end, make_tiny, until
 
 TRAIN = '''\
 """Writes a loss every tenth of a second: for a moment under control, for minutes under treatment."""
@@ -128,7 +128,7 @@ def test_a_loss_that_diverges_ends_the_trial_and_is_told_with_its_readings(tiny:
     report = tiny.squall("report", "diverges")
     html = Path(report.out.rpartition("Report")[2].strip()).read_text()
     assert "stop condition loss" in html
-    assert tiny.squall("audit", "verify").code == 0
+    assert tiny.squall("audit", "verify", *LOG_ITSELF).code == 0
 
 
 def test_a_fault_fired_in_mid_trial_is_undone_when_the_workload_stalls(tiny: Tiny) -> None:

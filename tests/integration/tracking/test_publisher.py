@@ -12,7 +12,8 @@ import pytest
 from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.judging.judge import judge
 from chaos_tasks.model.handle import Phase
-from chaos_tasks.model.record import Stored
+from chaos_tasks.model.record import RecordKind, Stored
+from chaos_tasks.tracking.comparing import Compared, compare
 from chaos_tasks.tracking.publisher import EXPERIMENT, MlflowPublisher
 from tests.unit.judging.cases import T0, facts, handle, log_of, paired, plan, signal
 
@@ -154,6 +155,33 @@ def test_publishing_again_changes_nothing(published: MlflowPublisher) -> None:
     assert published.publish(RUN) == first
     assert first.endswith(f"/runs/{experiment.info.run_id}")
     assert len(published.client().get_metric_history(experiment.info.run_id, "treatment.auc")) == 4
+
+
+def test_an_edited_tag_and_a_run_that_is_gone_are_told_and_not_silently(published: MlflowPublisher) -> None:
+    log = judged()
+    said = log[-1].model_copy(
+        update={"record": log[-1].record.model_copy(update={"kind": RecordKind.RUN_PUBLISHED, "payload": None})}
+    )
+    reader = Both(log, [said])
+    assert compare(published, reader) == Compared(1, (), ())  # type: ignore[arg-type]
+    (experiment,) = runs(published, kind="experiment")
+    published.client().set_tag(experiment.info.run_id, "squall.verdict", "held")
+    found = compare(published, reader)  # type: ignore[arg-type]
+    assert found.edited == (f"run {RUN}: MLflow's tag squall.verdict says 'held', the log 'deviated'",)
+    published.client().delete_run(experiment.info.run_id)
+    gone = compare(published, reader)  # type: ignore[arg-type]
+    published.client().restore_run(experiment.info.run_id)
+    assert gone.missing == (f"run {RUN} was published, but MLflow shows none of that name",)
+
+
+class Both:
+    """A log, and what it says was published."""
+
+    def __init__(self, log: list[Stored], published: list[Stored]) -> None:
+        self.log, self.published = log, published
+
+    def records(self, *, run_id: str = "", kinds: tuple[RecordKind, ...] = ()) -> list[Stored]:
+        return self.published if kinds else self.log
 
 
 def test_a_tag_that_somebody_changed_is_put_right(published: MlflowPublisher) -> None:

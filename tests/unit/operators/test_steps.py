@@ -105,7 +105,8 @@ class FakeSquall(SimpleNamespace):
 @pytest.fixture
 def squall(monkeypatch: pytest.MonkeyPatch) -> FakeSquall:
     """The domain, faked; `registered` says whether the run has a plan."""
-    fake = FakeSquall(engine=FakeEngine(), ledger=FakeLedger(), recorder=None, closed=False)
+    fake = FakeSquall(engine=FakeEngine(), ledger=FakeLedger(), recorder=None, closed=False, sealed=[])
+    fake.sealer = SimpleNamespace(after=fake.sealed.append)
 
     def build(recorder: Recorder, **_: object) -> FakeSquall:
         fake.recorder = recorder
@@ -295,3 +296,10 @@ def test_on_demand_request_that_does_not_fit_is_refused(project: Squall, conf: d
     choose = ChooseExperimentOperator(task_id="choose", form_fields=["experiment", "intensity"])
     with pytest.raises(AirflowFailException):
         choose.execute(context_of(conf, params=conf))
+
+
+def test_the_end_of_a_dag_run_signs_the_log_before_it_says_what_became_of_it(squall: FakeSquall) -> None:
+    squall.engine.result = verdict(outcome=Outcome.DEVIATED)
+    with pytest.raises(AirflowFailException):
+        steps.VerdictOperator(task_id="verdict").execute(context_of())
+    assert squall.sealed == [f"the DAG run {RUN}"]
