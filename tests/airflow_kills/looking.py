@@ -32,8 +32,8 @@ from tests.system.tiny_target import TinyProject
 SETTLE_S = 15.0
 
 
-def look(scene: Scene, source_before: str, scratch: Path) -> Iterator[str]:
-    """Everything that is not as promised."""
+def look(scene: Scene, source_before: str, known: frozenset[str], scratch: Path) -> Iterator[str]:
+    """Everything that is not as promised; ``known``: what the ledger had to say before the run, of other runs."""
     with squall_of(scene.stack) as squall:
         for state in squall.ledger.handles(run_id=scene.run_id):
             yield from _not_undone(squall, state, scratch)
@@ -41,7 +41,7 @@ def look(scene: Scene, source_before: str, scratch: Path) -> Iterator[str]:
     yield from _left_running(scene)
     if digest_of_source(scene.lab.project) != source_before:
         yield "the source repository is not what it was"
-    yield from _not_whole(squall.settings.ledger_url)
+    yield from sorted(not_whole(squall.settings.ledger_url) - known)
 
 
 def _not_undone(squall: Squall, state: HandleState, scratch: Path) -> Iterator[str]:
@@ -119,13 +119,11 @@ def _no_next_run(squall: Squall, scene: Scene) -> Iterator[str]:
         yield f"no new run can arm: {error.message}"
 
 
-def _not_whole(url: str) -> Iterator[str]:
+def not_whole(url: str) -> frozenset[str]:
+    """What `squall audit verify` finds, and what is open."""
     with closing(open_ledger(url)) as ledger:
         found = verify(ledger)
-    for name, answer in (("integrity", found.integrity), ("order", found.order), ("completeness", found.completeness)):
-        for offence in answer.first:
-            yield f"{name} of the ledger: {offence.what}"
-    for handle in found.open_handles:
-        yield f"{handle} is open"
-    for run_id in found.unfinished_runs:
-        yield f"{run_id} never ends"
+    answers = (("integrity", found.integrity), ("order", found.order), ("completeness", found.completeness))
+    offences = {f"{name} of the ledger: {offence.what}" for name, answer in answers for offence in answer.first}
+    still = {f"{handle} is open" for handle in found.open_handles}
+    return frozenset(offences | still | {f"{run_id} never ends" for run_id in found.unfinished_runs})

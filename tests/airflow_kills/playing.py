@@ -16,7 +16,7 @@ from chaos_tasks.lab.waiting import NotReadyError, wait_until
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.record import Act, RecordKind
 from tests.airflow_kills.following import EVERY_S, Follower
-from tests.airflow_kills.looking import digest_of_source, look
+from tests.airflow_kills.looking import digest_of_source, look, not_whole
 from tests.airflow_kills.project import FLIP, LEASE_S, PAUSE, STRUCK
 from tests.airflow_kills.rows import Result, Row
 from tests.airflow_kills.scene import Scene
@@ -41,6 +41,7 @@ def play(stack: Stack, row: Row) -> Result:
     source = digest_of_source(stack.lab.project)
     with squall_of(stack) as squall:
         url = squall.settings.ledger_url
+    known = not_whole(url)
     scene, starts = _struck_to_be(stack)
     with Follower(url, scene.run_id, LEASE_S) as follower:
         was_in = {state.handle.id: state.handle.step for state in scene.lab.ledger.handles(run_id=scene.run_id)}
@@ -53,7 +54,7 @@ def play(stack: Stack, row: Row) -> Result:
     _do(scene, row.afterwards)
     _end_leaked(scene)
     with tempfile.TemporaryDirectory() as scratch:
-        _do(scene, lambda scene: scene.wrong.extend(look(scene, source, Path(scratch))))
+        _do(scene, lambda scene: scene.wrong.extend(look(scene, source, known, Path(scratch))))
     undone, by, last = _undone(scene, struck, was_in)
     result = Result(
         row=row.key,
