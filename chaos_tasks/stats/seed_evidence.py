@@ -13,6 +13,10 @@ One-sided: each R_n grows in r.  So, given the past, R_n(delta) and R_n(-delta')
 one number, hence not positively correlated under zero effect (Chebyshev), and R_n(delta) is a supermartingale under
 every effect of the other sign.  That holds in the filtration of the standardised differences: as an e-value it may be
 stopped by this check's own evidence (``Evidence.stopped_log_e_pass``); a decision by crossing holds under any rule.
+
+Where trainings are few, a share of alpha is spent on one Student's t-test of the first three pairs: its e-value is
+1/alpha_look where p < alpha_look and 0 elsewhere (0 before the third pair, less than its conditional mean, so that the
+weighted sum with the process above stays an e-process).  docs/adr/0027-a-look-at-three.md has why.
 """
 
 from __future__ import annotations
@@ -30,25 +34,31 @@ UNIT = "seed"
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Standardised effects that are looked for, and the logs of their weights, which sum to 1."""
+    """Standardised effects that are looked for, the logs of their weights, which sum to 1, and the look at three.
+
+    ``look`` is the share of alpha, within [0, 1), that the test of the first three pairs has.
+    """
 
     effects: tuple[float, ...]
     log_weights: tuple[float, ...]
+    look: float = 0.0
 
 
-def _mixture(*humps: tuple[float, float, float]) -> Mixture:
+def _mixture(*humps: tuple[float, float, float], look: float = 0.0) -> Mixture:
     """Log-normal humps (share, centre, width) in half octaves from 1/8 to 16."""
     effects = tuple(2 ** (k / 2) for k in range(-6, 9))
     weights = [0.0] * len(effects)
     for share, centre, width in humps:
         raw = [math.exp(-((math.log(effect / centre) / width) ** 2) / 2) for effect in effects]
         weights = [weight + share * one / math.fsum(raw) for weight, one in zip(weights, raw, strict=True)]
-    return Mixture(effects, tuple(math.log(weight) for weight in weights))
+    return Mixture(effects, tuple(math.log(weight) for weight in weights), look)
 
 
-# ADR 0013 has what was tried.
-FEW = _mixture((0.85, 2.2, 0.5), (0.15, 0.7, 0.5))  # trainings: decides with 3 to 8, and has not given up at 20
+# ADR 0013 and 0027 have what was tried.
+FEW = _mixture((0.5, 1.6, 0.5), (0.5, 0.8, 0.5), look=0.6)  # trainings: 3 where it is plain, and on to 20 where not
 MANY = _mixture((1.0, 0.5, 0.6))  # dozens of cheap units, such as blocks of a series
+
+LOOK_AT = 3  # pairs: two equal differences by chance are common where a metric has few values
 
 _STEEPEST = 1e9  # mean over spread beyond which a difference counts as without spread
 
@@ -58,10 +68,10 @@ def seed_evidence(
 ) -> Evidence | None:
     """Evidence after each of the paired trainings, in the order given; None without any, or where one is not finite.
 
-    ``worsenings``: one per seed, positive is worse, in the metric's unit; a few hundred at most.  Order and what was
-    seen before each look do not matter for its e-values, only for when they first crossed.  Differences without any
-    spread (a deterministic system) decide after three pairs at alpha = .05; differences that all sit exactly on the
-    margin never do.  Raises ValueError for an alpha outside (0, 0.5).
+    ``worsenings``: one per seed, positive is worse, in the metric's unit; a few hundred at most.  What was seen before
+    each look does not matter for its e-values, but for which pairs were the first three.  Differences without any
+    spread (a deterministic system) decide after three pairs; differences that all sit exactly on the margin never do.
+    Raises ValueError for an alpha outside (0, 0.5).
     """
     check_alpha(alpha)
     values = [float(worsening) for worsening in worsenings]
@@ -71,7 +81,10 @@ def seed_evidence(
 
 
 def log_e_value(n: int, r: float, mixture: Mixture = FEW) -> float:
-    """Log e-value of n pairs against "the effect is not positive"; r = sum(d) / sqrt(sum(d^2)), within +-sqrt(n)."""
+    """Log e-value of n pairs against "the effect is not positive"; r = sum(d) / sqrt(sum(d^2)), within +-sqrt(n).
+
+    Without the look at three, which needs to know the first three.
+    """
     pairs = zip(mixture.log_weights, mixture.effects, strict=True)
     terms = [weight + _log_ratio(n, effect, r) for weight, effect in pairs]
     top = max(terms)
@@ -79,14 +92,32 @@ def log_e_value(n: int, r: float, mixture: Mixture = FEW) -> float:
 
 
 def _looks(values: Sequence[float], margin: float, alpha: float, mixture: Mixture) -> Iterator[Look]:
+    first = _standardised([value - margin for value in values[:LOOK_AT]])
     for n in range(1, len(values) + 1):
         seen = values[:n]
         r = _standardised([value - margin for value in seen])
         mean, spread = _mean_and_spread(seen)
         steps = steepness(n, alpha, mixture)
         reach = steps * spread if math.isfinite(steps) else math.inf
-        passed, failed = log_e_value(n, -r, mixture), log_e_value(n, r, mixture)
+        passed, failed = (_log_e(n, side * r, side * first, alpha, mixture) for side in (-1.0, 1.0))
         yield Look(n, passed, failed, mean, mean - reach, mean + reach)
+
+
+def _log_e(n: int, r: float, first: float, alpha: float, mixture: Mixture) -> float:
+    """Log e-value of n pairs of which the first three have ``first``: the process and the look, each with its share."""
+    process = math.log1p(-mixture.look) + log_e_value(n, r, mixture)
+    if n < LOOK_AT or not mixture.look or first <= _needed_at_three(alpha, mixture):
+        return process
+    high, low = max(process, -math.log(alpha)), min(process, -math.log(alpha))
+    return high + math.log1p(math.exp(low - high))
+
+
+def _needed_at_three(alpha: float, mixture: Mixture) -> float:
+    """The r of three pairs beyond which Student's t, with 2 degrees of freedom, has p < look * alpha.
+
+    Its distribution function is 1/2 + t / (2 sqrt(2 + t^2)), and t / sqrt(2 + t^2) = r / sqrt(3).
+    """
+    return math.sqrt(LOOK_AT) * (1 - 2 * mixture.look * alpha)
 
 
 def _usable(values: Sequence[float], margin: float) -> bool:
@@ -118,17 +149,22 @@ def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 def steepness(n: int, alpha: float, mixture: Mixture = FEW) -> float:
     """Smallest g = (mean - margin) / root mean squared deviation at which n pairs reach 1/alpha; infinite if none does.
 
+    Of more than three pairs: where the look at three had not decided already.
     r = sqrt(n) g / sqrt(1 + g^2), so the interval of the margins not excluded is mean +- g * deviation.
     """
-    needed = -math.log(alpha)
+    needed = -math.log(alpha * (1 - mixture.look))
 
     def excess(level: float) -> float:
         steep = math.expm1(level)
         return log_e_value(n, math.sqrt(n) * steep / math.hypot(1.0, steep), mixture) - needed
 
+    at_look = math.inf
+    if n == LOOK_AT and mixture.look:
+        share = 1 - 2 * mixture.look * alpha
+        at_look = share / math.sqrt(1 - share * share)
     if log_e_value(n, math.sqrt(n), mixture) < needed:
-        return math.inf
-    return math.expm1(_root(excess, 0.0, math.log1p(_STEEPEST)))
+        return at_look
+    return min(at_look, math.expm1(_root(excess, 0.0, math.log1p(_STEEPEST))))
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
