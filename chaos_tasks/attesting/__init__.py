@@ -1,0 +1,1 @@
+"""One run as a signed statement: what an auditor files, and what a model gate reads."""
