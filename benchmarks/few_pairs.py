@@ -4,7 +4,8 @@
 
 Run by `make bench-few_pairs` (a minute).  The drop is the blind's labels-48: AUC falls by 12 %, the margin is .015; its
 mean and the spread of its pairs come from the ten fixed pairs of benchmarks/results/blind.json.  Shares at three pairs
-are exact for normal differences (noncentral t); the rest is simulated.  The rule of ADR 0027 is shipped; "before" is that of 0013.
+are exact for normal differences (noncentral t); the rest is simulated.  Shipped is the rule of ADR 0027, before it was
+that of 0013.
 Writes benchmarks/results/few_pairs.json.
 """
 

@@ -55,7 +55,7 @@ def _mixture(*humps: tuple[float, float, float], look: float = 0.0) -> Mixture:
 
 
 # ADR 0013 and 0027 have what was tried.
-FEW = _mixture((0.5, 1.6, 0.5), (0.5, 0.8, 0.5), look=0.6)  # trainings: 3 where it is plain, and on to 20 where not
+FEW = _mixture((0.6, 2.0, 0.5), (0.4, 0.7, 0.45), look=0.5)  # trainings: 3 where it is plain, and on to 20 where not
 MANY = _mixture((1.0, 0.5, 0.6))  # dozens of cheap units, such as blocks of a series
 
 LOOK_AT = 3  # pairs: two equal differences by chance are common where a metric has few values

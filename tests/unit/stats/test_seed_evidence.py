@@ -216,7 +216,7 @@ def test_errors_at_the_margin_are_at_most_nominal_however_often_one_looks() -> N
     assert min(passed, failed) > 0.015  # not by never deciding
 
 
-@pytest.mark.parametrize(("effect", "most"), [(-1.75, 6.0), (-3.5, 3.4), (5.5, 3.05), (10.0, 3.01)])
+@pytest.mark.parametrize(("effect", "most"), [(-1.75, 6.0), (-3.5, 3.5), (5.5, 3.1), (10.0, 3.01)])
 def test_few_pairs_decide_at_the_design_points(effect: float, most: float) -> None:
     passed, failed, used = _decisions(effect, 20, 5_000, seed=4)
     assert (passed if effect < 0 else failed) > 0.99
@@ -229,4 +229,4 @@ def test_same_input_same_bits() -> None:
     steepness.cache_clear()
     assert seed_evidence(values, 0.01, alpha=0.05) == one
     assert one is not None
-    assert one.last_log_e_pass == pytest.approx(-0.06848570967451162, abs=1e-12)  # whatever the machine
+    assert one.last_log_e_pass == pytest.approx(-0.02783203136973811, abs=1e-12)  # whatever the machine
