@@ -16,7 +16,8 @@ ROWS: tuple[Row, ...] = (
         "kill-task",
         "SIGKILL of the task process",
         "The supervisor sees the end of its pipe, lets the training go on and ends it. Airflow tries the task again, "
-        "which goes on at the first unfinished trial, under the data fault that is still in and whose lease it keeps.",
+        "which goes on at the first unfinished trial, under the data fault that is still in and whose lease it keeps; "
+        "a try that begins after the lease finds it swept.",
         scene.kill_task,
         GOES_ON,
         ANY_STATE,
@@ -149,7 +150,6 @@ ROWS: tuple[Row, ...] = (
         scene.mark_run_failed,
         ENDED,
         frozenset({"failed"}),
-        quick=True,
     ),
     Row(
         "mark-run-success",
