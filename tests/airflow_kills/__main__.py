@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)  # so that the servers are stopped
     if told.pages_of:
-        return _write([one for path in told.pages_of for one in _read(path)])
+        return _write([one for path in told.pages_of for one in _read(path)], len(told.pages_of))
     rows = [BY_KEY[key] for key in told.rows] if told.rows else list(ROWS)
     executors = [NAMES[name] for name in told.on] if told.on else list(BOTH)
     earlier = _read(told.json) if told.json and told.resume else []
@@ -90,11 +90,13 @@ def _read(path: Path) -> list[Result]:
     return _LIST.validate_json(path.read_bytes()) if path.exists() else []
 
 
-def _write(results: Sequence[Result]) -> int:
+def _write(results: Sequence[Result], pieces: int = 0) -> int:
     when = time.strftime("%Y-%m-%d", time.gmtime())
     minutes = sum(one.took_s for one in results) / 60
     machine = f"Linux with {os.cpu_count()} cores and Python {platform.python_version()}"
     ran = f"Played on {when} in {minutes:.0f} minutes, on {machine}, with Airflow {_airflow()}."
+    if pieces:
+        ran += f" Put together from {pieces} files of plays, begun anew in between while code was mended; see ADR 0028."
     PAGE.write_text(page(results, ran))
     PROMISES.write_text(with_promises(PROMISES.read_text()))
     RESULTS.write_text(json.dumps({"ran": ran, "rows": _LIST.dump_python(list(results), mode="json")}, indent=1) + "\n")

@@ -85,7 +85,7 @@ def _load(results: Sequence[Result]) -> str:
     if not loads:
         return ""
     wanted = f"{loads[0]:.0f} to {loads[-1]:.0f}"
-    return f" At the blows {wanted} processes wanted to run: the seconds are those of such a machine."
+    return f" At the blows, where it was looked at ({len(loads)} of {len(results)}), {wanted} processes wanted to run."
 
 
 def _left_out(results: Sequence[Result]) -> Iterator[str]:
