@@ -7,8 +7,8 @@ arm (guards, plan registered, locks, guards again, snapshot) -> baseline -> inje
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +17,15 @@ from pydantic import JsonValue
 
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
+from chaos_tasks.approving import incidents
+from chaos_tasks.approving.desk import ApprovalDesk
 from chaos_tasks.carrying import carried
 from chaos_tasks.controls import packages_digest
 from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
     LedgerError,
+    NotPermitted,
     RevertError,
     SquallError,
     TargetBusy,
@@ -44,7 +47,7 @@ from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Verdict
 from chaos_tasks.notifying.notices import of_verdict, stopped, unreverted
-from chaos_tasks.planning import Source, at_pin, check_pin, controls_ahead, fault_seed, make_plan
+from chaos_tasks.planning import Source, at_pin, check_pin, controls_ahead, fault_seed, make_plan, overridden
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
 from chaos_tasks.runs import Run, RunWriter, evidence_of, judged_runs
 from chaos_tasks.safety import guards, limits
@@ -102,17 +105,26 @@ class Engine:
 
     # --- before -----------------------------------------------------------------------------------------------
 
+    def propose(self, request: RunRequest) -> Plan:
+        """Guards, plan recorded, approval asked for where one is needed; nothing is held.  Errors as for ``arm``."""
+        known = self._known(request)
+        try:
+            plan = known or self._register(request)
+            self.approvals.ask(plan)
+        except BaseException as error:
+            self._refuse(request, error)
+            raise
+        return plan
+
     def arm(self, request: RunRequest) -> Plan:
         """Guards, plan recorded, locks, guards again, snapshot, ARMED.  Raises GuardTripped (recorded), SetupError."""
-        known = Run(self.parts.ledger, request.run_id).registered()
-        if known is not None and self._judged(request.run_id):
-            raise GuardTripped(
-                f"run {request.run_id} has its verdict already",
-                remedy="trigger a new run; a re-run under the same id would add no evidence",
-            )
+        known = self._known(request)
         try:
             self.parts.ledger.enter(self._actor(request.run_id, "arm"))
             plan = known or self._register(request)
+            self.approvals.ask(plan)
+            self._same_as_approved(plan, request)
+            self.approvals.early(plan)
             self._lock(plan)
             guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
             self._record_proofs(plan)
@@ -121,6 +133,24 @@ class Engine:
             self._refuse(request, error)
             raise
         return plan
+
+    def _known(self, request: RunRequest) -> Plan | None:
+        known = Run(self.parts.ledger, request.run_id).registered()
+        if known is not None and self._judged(request.run_id):
+            raise GuardTripped(
+                f"run {request.run_id} has its verdict already",
+                remedy="trigger a new run; a re-run under the same id would add no evidence",
+            )
+        return known
+
+    def _same_as_approved(self, plan: Plan, request: RunRequest) -> None:
+        """Where somebody had to agree, what is asked for now must be what was shown; raises NotPermitted."""
+        asked = overridden(request.experiment, request.overrides)
+        if self.approvals.asks_a_person(plan.run_id) and asked.content_sha256 != plan.experiment_digest:
+            raise NotPermitted(
+                f"experiment {plan.experiment.name} was edited after run {plan.run_id} had asked for its approval",
+                remedy="start a new run, so that somebody looks at what it says now",
+            )
 
     def plan(self, request: RunRequest) -> Plan:
         """What arming would register now; nothing is written.  Raises GuardTripped, SetupError, InvalidFile."""
@@ -182,7 +212,8 @@ class Engine:
         plan = self.plan(request)
         name = f"dvc:{plan.target.source.repo}"
         subjects = (Subject(name=name, sha256=plan.data_digest, git_commit=plan.source_commit),)
-        registered = Registered(plan=plan, plan_sha256=plan.content_sha256)
+        consent = self.approvals.need(plan).consent
+        registered = Registered(plan=plan, plan_sha256=plan.content_sha256, consent=consent)
         self._writer(plan).write(RecordKind.EXPERIMENT_REGISTERED, registered, subjects=subjects)
         return plan
 
@@ -267,13 +298,25 @@ class Engine:
         """Put in every fault that is to be in before the workload.  Raises InjectError, GuardTripped or Fenced."""
         plan = self._live(run_id, "inject")
         guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger, injecting=True)
-        limits.count(plan, self.parts.settings.limits, self.parts.ledger, self.parts.clock, self.parts.recorder)
         receipts = []
-        for step in _before_steps(plan):
-            self._lever.check()  # between two steps too
-            state = self._state(plan, step)
-            receipts.append(acts.inject(self._act_parts(plan, step), state, by="inject task"))
+        with self._recorded_refusal(plan):
+            self.approvals.ready(plan)
+            limits.count(plan, self.parts.settings.limits, self.parts.ledger, self.parts.clock, self.parts.recorder)
+            self.approvals.override(plan)
+            for step in _before_steps(plan):
+                self._lever.check()  # between two steps too
+                state = self._state(plan, step)
+                receipts.append(acts.inject(self._act_parts(plan, step), state, by="inject task"))
         return tuple(receipts)
+
+    @contextmanager
+    def _recorded_refusal(self, plan: Plan) -> Iterator[None]:
+        """That nobody had allowed it goes into the verdict, whatever the tasks around this one say."""
+        try:
+            yield
+        except NotPermitted as error:
+            self._stopped(plan, error)
+            raise
 
     def exercise(self, run_id: str, *, task_place: TaskPlace | None = None, stop: Callable[[], bool] = never) -> int:
         """Treatment trials, each void unless the faults were in all the time; returns how many there are.
@@ -281,6 +324,8 @@ class Engine:
         Where a guard or a stop condition ends them, the faults are out before this returns, or raises GuardTripped.
         """
         plan = self._live(run_id, "exercise")
+        with self._recorded_refusal(plan):
+            self.approvals.ready(plan)
         try:
             ended = self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
         except GuardTripped as error:
@@ -296,7 +341,13 @@ class Engine:
         """Not only when the scheduler comes to it; what fails here is on record, and the revert step tries again."""
         with suppress(SquallError):
             self.revert(plan.run_id)
+        self._open_incidents(plan.run_id)
         self._tell(lambda: self._stops(plan))
+
+    def _open_incidents(self, run_id: str) -> None:
+        """What cannot be written now is opened by whoever comes next: the causes are records."""
+        with suppress(SquallError):
+            incidents.open_those_of(run_id, self.parts.ledger, self.parts.clock, self.parts.recorder)
 
     def _stops(self, plan: Plan) -> list[Notice]:
         notes = [one for one in Run(self.parts.ledger, plan.run_id).payloads(RecordKind.STOP_TRIGGERED)]
@@ -325,6 +376,7 @@ class Engine:
                 if not self._is_reverted(state):  # a sweep may have been faster
                     failures.append(error)
         if failures:
+            self._open_incidents(run_id)
             self._tell(lambda: self._unreverted(run))
             raise next((error for error in failures if isinstance(error, RevertError)), failures[0])
         return tuple(receipts)
@@ -379,6 +431,7 @@ class Engine:
         if judged is not None:
             return judged
         plan = self._plan(run_id)
+        self._open_incidents(run_id)
         known, facts, now = evidence_of(self.parts.ledger, plan), facts_of(run.stored()), self.parts.clock.now()
         for one in compare_rungs(plan, known.trials, known.observations, facts, pairs=known.pairs):
             text = f"{one.rung}: {one.rung_outcome.value}, the whole workload: {one.whole_outcome.value}"
@@ -536,6 +589,12 @@ class Engine:
     def _rules(self, target: str) -> Rules:
         on_airflow = bool(self.parts.recorder.dag_id)
         return guards.rules_for(self.parts.settings, target, on_airflow=on_airflow, lever=self._lever)
+
+    @property
+    def approvals(self) -> ApprovalDesk:
+        """Who has to agree, and whether somebody has."""
+        parts = self.parts
+        return ApprovalDesk(parts.ledger, parts.clock, parts.recorder, parts.settings.approvals)
 
     @property
     def _lever(self) -> Lever:

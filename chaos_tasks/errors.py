@@ -6,6 +6,7 @@ SquallError
 ├── DuplicateKind        two distributions register the same kind
 ├── SetupError           a part of the installation or the environment is missing (server, port, package, disk)
 ├── GuardTripped         refused or stopped on purpose; not a bug
+│   ├── NotPermitted     nobody who may has agreed to this plan, or not any more
 │   └── TargetBusy       another run holds the target, or an unreverted handle blocks it
 │       └── Queued       the same, and this run has its place in the line; ask again later
 ├── FaultError           carries ``handle_id``
@@ -91,6 +92,10 @@ def of_system(error: OSError) -> SetupError:
 
 class GuardTripped(SquallError):
     """Refused or stopped on purpose; not a bug."""
+
+
+class NotPermitted(GuardTripped):
+    """Nobody who may has agreed to this plan, or not any more; nothing was touched."""
 
 
 class TargetBusy(GuardTripped):

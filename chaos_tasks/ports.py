@@ -94,6 +94,8 @@ class Ledger(LedgerReader, Protocol):
         """Move a handle and write its record in one transaction.
 
         ``lease_s`` renews the lease too.  Raises Fenced when the phase is not expected or the epoch is not current.
+        To INJECTING, the run's permit is used up in the same transaction (`permit.consumed`, before the intent) where
+        the run was registered as needing one; raises NotPermitted where it has none that is good for its plan now.
         """
 
     def renew(self, run_id: str, *, lease_s: float) -> datetime:

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.calendar import ChangeCalendar
+from chaos_tasks.model.consent import ApprovalPolicy
 from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.identity import IdentityPolicy
 from chaos_tasks.model.limits import BlastLimits
@@ -94,6 +95,7 @@ class Settings(Value):
     limits: BlastLimits = Field(BlastLimits(), description="How much may be hurt.")
     keys: KeyFiles = Field(KeyFiles(), description="Keys that sign, and keys that are known.")
     checkpoints: SealingPlaces = Field(SealingPlaces(), description="Where signed heads of the log are kept.")
+    approvals: ApprovalPolicy = Field(ApprovalPolicy(), description="Who has to agree before.")
     variables: Mapping[str, str] = Field(default_factory=dict)
 
     def target_path(self, name: str) -> Path:
@@ -139,6 +141,7 @@ class _File(Value):
     limits: BlastLimits = BlastLimits()
     keys: KeyFiles | None = None
     checkpoints: SealingPlaces | None = None
+    approvals: ApprovalPolicy = ApprovalPolicy()
 
     @model_validator(mode="after")
     def _names_what_there_is(self) -> Self:
@@ -146,10 +149,13 @@ class _File(Value):
         environments = {*self.squall.environments, *(entry.environment for entry in self.targets.values())}
         scopes = [*self.calendar.windows, *self.calendar.freezes]
         of_environments = {name for one in scopes for name in one.environments} | set(self.limits.environments)
+        of_environments |= set(self.approvals.environments)
         of_targets = {name for one in scopes for name in one.targets} | set(self.limits.targets)
         unknown = sorted((of_environments - environments) | (of_targets - set(self.targets)))
         if unknown:
-            raise ValueError(f"[calendar] or [limits] names {', '.join(unknown)}, which the inventory does not have")
+            raise ValueError(
+                f"[calendar], [limits] or [approvals] names {', '.join(unknown)}, which the inventory does not have"
+            )
         return self
 
 
@@ -201,6 +207,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         limits=file.limits,
         keys=file.keys or ends.keys,
         checkpoints=file.checkpoints or ends.checkpoints,
+        approvals=file.approvals,
         variables={"SQUALL_ROOT": str(root), "SQUALL_HOME": str(home), **ends.variables, **env},
     )
 

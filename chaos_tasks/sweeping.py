@@ -12,8 +12,9 @@ from pathlib import Path
 
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
+from chaos_tasks.approving import incidents
 from chaos_tasks.carrying import carried
-from chaos_tasks.errors import LedgerError, SetupError
+from chaos_tasks.errors import LedgerError, SetupError, SquallError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
@@ -121,6 +122,8 @@ class Sweeper:
                 self.workspaces.end_workloads(plan)
             receipt = acts.revert(self._parts(state), state, by=by)
         except Exception as error:  # noqa: BLE001  of a fault's code or of the system: the others must be swept too
+            with suppress(SquallError):  # the cause is on record: whoever comes next opens it
+                incidents.open_those_of(handle.run_id, self.ledger, self.clock, self.recorder)
             return self._swept(state, False, notices.why_of(error))
         return self._swept(state, True, receipt.summary)
 

@@ -10,7 +10,7 @@ from chaos_tasks.model.handle import Receipt
 from chaos_tasks.model.record import Act, Armed, Note, RecordKind, Recovery, Stored
 from chaos_tasks.model.verdict import Reason
 
-STOPPING_ERRORS = frozenset({"GuardTripped", "TargetBusy", "Fenced"})
+STOPPING_ERRORS = frozenset({"GuardTripped", "NotPermitted", "TargetBusy", "Fenced"})
 """Errors by which Squall stops on purpose; any other that ends a run early is a failure of ours."""
 
 

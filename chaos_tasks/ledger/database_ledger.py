@@ -12,6 +12,7 @@ from chaos_tasks.ledger import actors, handles, lock_keys, lock_queue, lock_tabl
 from chaos_tasks.ledger.database import Database, Session
 from chaos_tasks.model.actor import Actor, Taken
 from chaos_tasks.model.handle import Handle, HandleState, Phase
+from chaos_tasks.model.permit import refuse_own_words
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.waiting import Waiting
@@ -106,6 +107,7 @@ class DatabaseLedger:
 
     def append(self, record: Record) -> Stored:
         """Write once per idempotency key; see docs/adr/0003-ledger-records.md for what counts as the same content."""
+        refuse_own_words(record)
         with self._database.transaction() as session:
             if not actors.may_say(record):
                 self._refuse_superseded(session, record.run_id)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from chaos_tasks.errors import Fenced, LedgerError
-from chaos_tasks.ledger import header, store
+from chaos_tasks.ledger import header, permits, store
 from chaos_tasks.ledger.database import Database, Row, Session
 from chaos_tasks.ledger.lock_table import fence
 from chaos_tasks.model.handle import Handle, HandleState, Phase
@@ -68,6 +68,8 @@ def transition(
     _refuse_stale(state, expect, epoch, repeated=state.phase is to and _is_written(session, record))
     if to in (Phase.INJECTING, Phase.INJECTED):  # a swept run may neither begin to hurt nor believe that it did
         _refuse_fenced_run(session, state.handle.run_id)
+    if to is Phase.INJECTING:
+        permits.consume(session, record)
     store.append(session, record)
     now = session.now_ms()
     until = _ms(state.lease_until) if lease_ms is None else now + lease_ms

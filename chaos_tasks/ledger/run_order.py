@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from chaos_tasks.ledger.database_ledger import DatabaseLedger
+from chaos_tasks.model.consent import Consent, PermitConsumed, PermitIssued
 from chaos_tasks.model.handle import Phase
-from chaos_tasks.model.record import RecordKind, Stored
+from chaos_tasks.model.record import RecordKind, Registered, Stored
 from chaos_tasks.model.verdict import Outcome
 
 
@@ -46,6 +47,10 @@ class _RunStory:
     plan_sha256: str = ""
     ended: int | None = None
     search: bool = False
+    consent: Consent = Consent.NONE
+    asked: bool = False
+    permits: set[str] = field(default_factory=set)
+    permitted: bool = False
     handles: dict[str, _HandleStory] = field(default_factory=dict)
 
 
@@ -64,6 +69,9 @@ class Story:
             RecordKind.REVERT_INTENT: _revert_intent,
             RecordKind.REVERT_VERIFIED: _revert_verified,
             RecordKind.EVALUATE_VERDICT: _verdict,
+            RecordKind.APPROVAL_REQUESTED: _approval_requested,
+            RecordKind.PERMIT_ISSUED: _permit_issued,
+            RecordKind.PERMIT_CONSUMED: _permit_consumed,
             RecordKind.SEARCH_STARTED: _search_started,
             RecordKind.SEARCH_ENDED: _search_ended,
         }
@@ -102,7 +110,9 @@ class Story:
 
 def _is_under_way(name: str, run: _RunStory, snapshot: Snapshot) -> bool:
     # A search holds no locks between its runs, each of which is held to this by itself.
-    return run.search or name in snapshot.locked_runs or (run.registered or 0) >= snapshot.size
+    # Neither does one that waits for its approval.
+    waits = run.asked and not run.handles
+    return run.search or waits or name in snapshot.locked_runs or (run.registered or 0) >= snapshot.size
 
 
 def _is_open(handle_id: str, handle: _HandleStory, snapshot: Snapshot) -> bool:
@@ -117,7 +127,29 @@ def _registered(run: _RunStory, stored: Stored) -> str | None:
         return f"comes again: it was registered at {run.registered}"
     early = "comes after a fault of it was armed" if run.handles else None
     run.registered, run.plan_sha256 = stored.seq, stored.record.plan_sha256
+    if isinstance(stored.record.payload, Registered):
+        run.consent = stored.record.payload.consent
     return early
+
+
+def _approval_requested(run: _RunStory, stored: Stored) -> str | None:
+    run.asked = True
+    return "comes before its plan was registered" if run.registered is None else None
+
+
+def _permit_issued(run: _RunStory, stored: Stored) -> str | None:
+    permit = stored.record.payload
+    if isinstance(permit, PermitIssued):
+        run.permits.add(permit.nonce)
+    return "comes before its plan was registered" if run.registered is None else None
+
+
+def _permit_consumed(run: _RunStory, stored: Stored) -> str | None:
+    use = stored.record.payload
+    if isinstance(use, PermitConsumed) and use.nonce not in run.permits:
+        return "comes without a permit of that nonce before it"
+    run.permitted = True
+    return None
 
 
 def _refused(run: _RunStory, stored: Stored) -> str | None:
@@ -146,6 +178,8 @@ def _inject_intent(run: _RunStory, stored: Stored) -> str | None:
         run.handles[stored.record.handle_id] = _HandleStory(armed=stored.seq, intent=stored.seq, owed=stored.seq)
         return "comes before it was armed"
     handle.intent, handle.owed = stored.seq, stored.seq
+    if run.consent is not Consent.NONE and not run.permitted:
+        return "comes without a permit, which the run needs"
     return _late(run)
 
 

@@ -14,6 +14,17 @@ from pydantic import Field, JsonValue
 
 from chaos_tasks.model.adjustment import Adjusted
 from chaos_tasks.model.base import Value
+from chaos_tasks.model.consent import (
+    ApprovalDecided,
+    ApprovalRequested,
+    Consent,
+    IncidentClosed,
+    IncidentOpened,
+    OverrideUsed,
+    PermitConsumed,
+    PermitIssued,
+    PolicyLoaded,
+)
 from chaos_tasks.model.experiment import Experiment
 from chaos_tasks.model.handle import Fingerprint, Handle, Receipt
 from chaos_tasks.model.plan import Overrides, Pin, Plan, Recorder
@@ -62,6 +73,14 @@ class RecordKind(StrEnum):
     NIGHT_COUNTED = "night.counted"
     CHECKPOINT_SIGNED = "checkpoint.signed"
     KEY_ROTATED = "key.rotated"
+    POLICY_LOADED = "policy.loaded"
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_DECIDED = "approval.decided"
+    PERMIT_ISSUED = "permit.issued"
+    PERMIT_CONSUMED = "permit.consumed"
+    OVERRIDE_USED = "override.used"
+    INCIDENT_OPENED = "incident.opened"
+    INCIDENT_CLOSED = "incident.closed"
 
 
 class Registered(Value):
@@ -70,6 +89,7 @@ class Registered(Value):
     type: Literal["registered"] = "registered"
     plan: Plan
     plan_sha256: str
+    consent: Consent = Field(Consent.NONE, description="What it needs before its first fault.")
 
 
 class Armed(Value):
@@ -172,7 +192,25 @@ class Note(Value):
 
 
 Payload = (
-    Registered | Armed | Act | TrialStart | TrialEnd | Recovery | Judged | SearchStarted | SearchEnded | Adjusted | Note
+    Registered
+    | Armed
+    | Act
+    | TrialStart
+    | TrialEnd
+    | Recovery
+    | Judged
+    | SearchStarted
+    | SearchEnded
+    | Adjusted
+    | PolicyLoaded
+    | ApprovalRequested
+    | ApprovalDecided
+    | PermitIssued
+    | PermitConsumed
+    | OverrideUsed
+    | IncidentOpened
+    | IncidentClosed
+    | Note
 )
 
 

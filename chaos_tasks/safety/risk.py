@@ -5,15 +5,13 @@ from __future__ import annotations
 from chaos_tasks import registry
 from chaos_tasks.faults.base import Renewable
 from chaos_tasks.model.base import Value
+from chaos_tasks.model.consent import REHEARSAL
 from chaos_tasks.model.experiment import Experiment, Risk, Step
 from chaos_tasks.model.handle import Reversibility
 from chaos_tasks.model.place import Place
 from chaos_tasks.model.target import RedisStreamResource, Target
 
 CLASSES = (Risk.LOW, Risk.MEDIUM, Risk.HIGH)
-REHEARSAL = frozenset({"lab", "dev", "test", "ci"})
-"""Environments that nobody works with; every other one counts as somebody's."""
-
 WHOLE = 0.5
 """From above this share on, a step touches as good as all of a place."""
 

@@ -9,7 +9,9 @@ from threading import RLock
 
 from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, Queued, TargetBusy
 from chaos_tasks.model.actor import Actor, Taken
+from chaos_tasks.model.consent import LOG
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase
+from chaos_tasks.model.permit import RUN_KINDS, already_used, consumption, refuse_own_words
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.waiting import Waiting
@@ -102,6 +104,10 @@ class MemoryLedger:
 
     def append(self, record: Record) -> Stored:
         """Write once per idempotency key."""
+        refuse_own_words(record)
+        return self._append(record)
+
+    def _append(self, record: Record) -> Stored:
         with self._guard:
             self._require_up()
             if record.kind not in MAY_STILL_SAY:
@@ -146,6 +152,8 @@ class MemoryLedger:
                 )
             if to in (Phase.INJECTING, Phase.INJECTED):
                 self._refuse_fenced(state.handle.run_id)
+            if to is Phase.INJECTING:
+                self._consume_permit(record)
             self.append(record)
             return self._put(state.handle, to, state.lease_until if lease_s is None else self._lease(lease_s))
 
@@ -266,6 +274,20 @@ class MemoryLedger:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def _consume_permit(self, intent: Record) -> None:
+        run = list(self.records(run_id=intent.run_id, kinds=RUN_KINDS))
+
+        def standing() -> list[Stored]:
+            return list(self.records(run_id=LOG, kinds=(RecordKind.APPROVAL_DECIDED,)))
+
+        used = consumption(run, standing, intent, self.now())
+        if used is None:
+            return
+        try:
+            self._append(used)
+        except IdempotencyConflict:
+            raise already_used(intent.run_id) from None
 
     def _refuse_fenced(self, run_id: str) -> None:
         if run_id in self._fenced:
