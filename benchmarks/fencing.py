@@ -93,8 +93,9 @@ def _stand(kind: str, lab: Lab, name: str, aim: int) -> dict[str, object]:
             parts = ActParts(ledger, arranged.fault, arranged.make_context(), Recorder(), healthy=arranged.healthy)
             state = acts.arm(parts, _handle(arranged, parts), lease_s=60)
             pid = children.start(lambda: _inject(parts, folder, state, aim), folder / "log")
+            stood = False
             if aim:
-                _await_stop(pid)
+                stood = _await_stop(pid)
                 _sweep(parts, state)
             woken = time.monotonic()
             with suppress(ProcessLookupError):
@@ -103,8 +104,8 @@ def _stand(kind: str, lab: Lab, name: str, aim: int) -> dict[str, object]:
             if not aim:
                 _sweep(parts, state)
             told = json.loads((folder / "told").read_text()) if (folder / "told").exists() else {}
-            seconds = told["undone"] - woken if aim and "undone" in told else None
-            return {"effects": told.get("effects", 0), "seconds": seconds, "left_in": aim and _is_in(parts, state)}
+            seconds = told["undone"] - woken if stood and "undone" in told else None
+            return {"effects": told.get("effects", 0), "seconds": seconds, "left_in": stood and _is_in(parts, state)}
     finally:
         lab.finalize()
 
@@ -154,12 +155,16 @@ def _inject(parts: ActParts, folder: Path, state: HandleState, aim: int) -> None
     (folder / "told").write_text(json.dumps(told))
 
 
-def _await_stop(pid: int) -> None:
+def _await_stop(pid: int) -> bool:
+    """False where it ended before that effect: a shell whose child was killed may be gone before its own signal."""
     deadline = time.monotonic() + WITHIN_S
-    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+    while (status := psutil.Process(pid).status()) != psutil.STATUS_STOPPED:
+        if status == psutil.STATUS_ZOMBIE:
+            return False
         if time.monotonic() > deadline:
-            raise AssertionError(f"process {pid} never stood still")
+            raise AssertionError(f"process {pid} neither stood still nor ended")
         time.sleep(children.POLL_S)
+    return True
 
 
 def _sweep(parts: ActParts, state: HandleState) -> None:

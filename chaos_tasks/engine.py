@@ -69,6 +69,9 @@ LONGEST_PAST = timedelta(days=400)
 QUEUED_LEASE_S = 3600.0
 """Nothing is in yet while an armed run waits for a lane; its lease gets short once something is."""
 
+SLICES = 4
+"""So often a lease is renewed while one is waited for."""
+
 RUNS_TRIALS = frozenset({"baseline", "exercise", "recovery"})
 """Steps of which two at the same time would measure each other."""
 
@@ -555,7 +558,13 @@ class Engine:
             return
         self.parts.workspaces.end_workloads(plan)
         if not identity(before).is_here():
-            self.parts.clock.sleep(_lease_s(plan))
+            self._wait_a_lease(plan)
+
+    def _wait_a_lease(self, plan: Plan) -> None:
+        """The earlier process cannot renew any more; this one does, or a sweep would take the run from both."""
+        for _ in range(SLICES):
+            self.parts.clock.sleep(_lease_s(plan) / SLICES)
+            self._renew(plan)
 
     def _actor(self, run_id: str, step: str) -> Actor:
         return actor(run_id, step, try_number=self.parts.recorder.try_number)

@@ -20,6 +20,7 @@ from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
 from chaos_tasks.model.place import ProcessPlace, TaskPlace
 from chaos_tasks.model.plan import Recorder
+from chaos_tasks.model.record import RecordKind
 from chaos_tasks.notifying import notices
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier
 from chaos_tasks.runs import Run
@@ -33,6 +34,12 @@ UNTOUCHED = OPEN_PHASES - {Phase.REVERTING, Phase.UNREVERTED}
 
 NEIGHBOUR_S = 30.0
 """A sweeper that has not beaten for so long is not waited for; what it alone could prove is then unreverted."""
+
+ELSEWHERE_S = 5.0
+"""What another host has asked a server for, right before its lease was over, has arrived by then, as a rule."""
+
+TAKEN_S = 60.0
+"""The lease of a handle that was taken over and not yet reverted."""
 
 
 class Swept(Value):
@@ -120,12 +127,24 @@ class Sweeper:
             plan = Run(self.ledger, handle.run_id).registered()
             if plan is not None:
                 self.workspaces.end_workloads(plan)
+            self._await_elsewhere(state)
             receipt = acts.revert(self._parts(state), state, by=by)
         except Exception as error:  # noqa: BLE001  of a fault's code or of the system: the others must be swept too
             with suppress(SquallError):  # the cause is on record: whoever comes next opens it
                 incidents.open_those_of(handle.run_id, self.ledger, self.clock, self.recorder)
             return self._swept(state, False, notices.why_of(error))
         return self._swept(state, True, receipt.summary)
+
+    def _await_elsewhere(self, state: HandleState) -> None:
+        """An act of another host may be on its way, and nobody here can end it: fence it, and let it land first."""
+        handle = state.handle
+        if state.phase is not Phase.INJECTING:
+            return
+        intents = self.ledger.records(run_id=handle.run_id, kinds=[RecordKind.INJECT_INTENT])
+        hosts = [stored.record.recorder.host for stored in intents if stored.record.handle_id == handle.id]
+        if hosts and hosts[-1] not in ("", host()):
+            self.ledger.take_over(handle.id, lease_s=TAKEN_S)
+            self.clock.sleep(ELSEWHERE_S)
 
     def _swept(self, state: HandleState, reverted: bool, summary: str) -> Swept:
         handle = state.handle

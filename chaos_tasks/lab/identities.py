@@ -43,7 +43,7 @@ def injector_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
     """Take access away: deny by policy, take a user's policy, deactivate a key; and read versions of data from S3."""
     arn = f"arn:aws:s3:::{bucket}"
     return allow(
-        (("iam:ListAccessKeys", "iam:UpdateAccessKey"), (IAM,)),
+        (("iam:ListAccessKeys", "iam:TagUser", "iam:UpdateAccessKey"), (IAM,)),
         (("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:DeleteUserPolicy"), (IAM,)),
         (("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:ListBucket"), (arn,)),
         (("s3:GetObject",), (f"{arn}/*",)),
@@ -55,6 +55,7 @@ def reverter_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
     return allow(
         (("iam:GetUser", "iam:ListAccessKeys", "iam:UpdateAccessKey"), (IAM,)),
         (("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:PutUserPolicy"), (IAM,)),
+        (("iam:ListUserTags", "iam:UntagUser"), (IAM,)),
         (("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"), (f"arn:aws:s3:::{bucket}",)),
     )
 

@@ -50,8 +50,8 @@ def policies(instance_id: str) -> dict[str, dict[str, JsonValue]]:
     machine = f"arn:aws:ec2:{moto_server.REGION}:*:instance/{instance_id}"
     look = (("ec2:DescribeInstances",), ("*",))
     return {
-        "injector": allow(look, (("ec2:StopInstances",), (machine,))),
-        "reverter": allow(look, (("ec2:StartInstances",), (machine,))),
+        "injector": allow(look, (("ec2:CreateTags", "ec2:StopInstances"), (machine,))),
+        "reverter": allow(look, (("ec2:DeleteTags", "ec2:StartInstances"), (machine,))),
         "binder": allow(look),
         "auditor": allow((AUDITS, ("*",))),
     }

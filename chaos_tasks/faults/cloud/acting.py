@@ -9,6 +9,7 @@ from typing import Any
 
 from chaos_tasks.errors import FaultError, GuardTripped, SetupError
 from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.faults.cloud.holding import UserTags
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place, S3Place
 from chaos_tasks.targets import aws
@@ -55,6 +56,11 @@ def s3(place: S3Place, credentials: str, ctx: FaultContext) -> Any:
 def iam(place: S3Place, credentials: str, ctx: FaultContext) -> Any:
     """An IAM client for the place."""
     return ctx.clients.iam(credentials, endpoint=place.endpoint, region=place.region)
+
+
+def user_tags(place: S3Place, credentials: str, ctx: FaultContext) -> UserTags:
+    """The tags of the place's principal."""
+    return UserTags(iam(place, credentials, ctx), place.principal)
 
 
 def try_access(place: S3Place, ctx: FaultContext, *, prefix: str = "", actions: tuple[str, ...] = READS) -> Access:

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from chaos_tasks.errors import FaultError, GuardTripped, InjectError, RevertError
 from chaos_tasks.faults.base import FaultContext, FaultParams
-from chaos_tasks.faults.cloud import acting
+from chaos_tasks.faults.cloud import acting, holding
 from chaos_tasks.faults.cloud.acting import Access, explaining
 from chaos_tasks.model.base import Value, canonical
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
@@ -37,8 +37,8 @@ class DeactivateKey:
     reversibility: ClassVar[Reversibility] = Reversibility.RESTORES
     place_types: ClassVar[tuple[type[Value], ...]] = (S3Place,)
     policy: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "inject": ("iam:ListAccessKeys", "iam:UpdateAccessKey"),
-        "revert": ("iam:GetUser", "iam:ListAccessKeys", "iam:UpdateAccessKey"),
+        "inject": ("iam:ListAccessKeys", "iam:TagUser", "iam:UpdateAccessKey"),
+        "revert": (*("iam:GetUser", "iam:ListAccessKeys", "iam:ListUserTags", "iam:UntagUser", "iam:UpdateAccessKey"),),
     }
 
     def snapshot(self, place: Place, params: DeactivateKeyParams, ctx: FaultContext) -> Mapping[str, JsonValue]:
@@ -46,6 +46,7 @@ class DeactivateKey:
         where = acting.s3_place(place)
         with explaining(FaultError, f"reading the keys of {where.principal}"):
             acting.refuse_own_hand(where, ctx)
+            holding.refuse_held(acting.user_tags(where, where.reverter, ctx), self.kind, where.principal)
             keys = _keys(where, where.reverter, ctx)
             before = acting.try_access(where, ctx)
         active: list[JsonValue] = [id for id, status in sorted(keys.items()) if status == ACTIVE]
@@ -61,6 +62,7 @@ class DeactivateKey:
         """Switch the keys off, and wait until the pipeline's own credentials are refused."""
         where = acting.s3_place(handle.place)
         with explaining(InjectError, f"switching keys of {where.principal} off", handle):
+            holding.hold(acting.user_tags(where, where.injector, ctx), handle)
             _switch(where, handle, where.injector, ctx, to=INACTIVE)
             met = acting.await_access(where, handle, ctx, Access.DENIED)
         if met in {Access.ALLOWED, Access.PARTLY}:
@@ -80,6 +82,9 @@ class DeactivateKey:
         """Switch on again what was on, and wait until the pipeline gets in."""
         where = acting.s3_place(handle.place)
         with explaining(RevertError, f"switching keys of {where.principal} on", handle):
+            tags = acting.user_tags(where, where.reverter, ctx)
+            if held := aws.persist(ctx.clock, lambda: holding.let_go(tags, handle), within_s=acting.REVERT_WITHIN_S):
+                return holding.left_to_its_holder(where.principal, held, ctx.clock)
             aws.persist(
                 ctx.clock,
                 lambda: _switch(where, handle, where.reverter, ctx, to=ACTIVE),

@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue
 
 from chaos_tasks.errors import FaultError, GuardTripped, InjectError, RevertError
 from chaos_tasks.faults.base import FaultContext, FaultParams
-from chaos_tasks.faults.cloud import acting
+from chaos_tasks.faults.cloud import acting, holding
 from chaos_tasks.faults.cloud.acting import Access, explaining
 from chaos_tasks.model.base import Value, canonical
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
@@ -55,11 +55,12 @@ class DenyAccess:
     policy: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "inject": (
             *("s3:GetBucketPolicy", "s3:PutBucketPolicy"),
-            *("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:DeleteUserPolicy"),
+            *("iam:ListUserPolicies", "iam:GetUserPolicy", "iam:DeleteUserPolicy", "iam:TagUser"),
         ),
         "revert": (
             *("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "iam:GetUser"),
             *("iam:ListAccessKeys", "iam:ListUserPolicies", "iam:GetUserPolicy", "iam:PutUserPolicy"),
+            *("iam:ListUserTags", "iam:UntagUser"),
         ),
     }
 
@@ -74,6 +75,7 @@ class DenyAccess:
                 policy = aws.bucket_policy(acting.s3(where, where.reverter, ctx), where.bucket)
                 arn = aws.user_arn(iam, where.principal)
                 return {"arn": arn, "had_policy": policy is not None, "access": before.value}
+            holding.refuse_held(acting.user_tags(where, where.reverter, ctx), self.kind, where.principal)
             policies = aws.user_policies(iam, where.principal)
         if not policies:
             raise GuardTripped(
@@ -93,6 +95,7 @@ class DenyAccess:
                 _deny(where, handle, params, ctx)
             else:
                 iam = acting.iam(where, where.injector, ctx)
+                holding.hold(acting.user_tags(where, where.injector, ctx), handle)
                 for name in aws.user_policies(iam, where.principal).keys() & _taken(handle).keys():
                     iam.delete_user_policy(UserName=where.principal, PolicyName=name)
             met = acting.await_access(where, handle, ctx, Access.DENIED, prefix=params.prefix, actions=params.actions)
@@ -113,6 +116,12 @@ class DenyAccess:
         """Take the denial out, leaving what others changed meanwhile, and wait until the pipeline gets in again."""
         where = acting.s3_place(handle.place)
         with explaining(RevertError, f"giving access back to {where.principal}", handle):
+            if params.via == "user_policy":
+                tags = acting.user_tags(where, where.reverter, ctx)
+                if held := aws.persist(
+                    ctx.clock, lambda: holding.let_go(tags, handle), within_s=acting.REVERT_WITHIN_S
+                ):
+                    return holding.left_to_its_holder(where.principal, held, ctx.clock)
             undo = _allow_again if params.via == "bucket_policy" else _grant_again
             aws.persist(ctx.clock, lambda: undo(where, handle, ctx), within_s=acting.REVERT_WITHIN_S)
             met = acting.await_access(where, handle, ctx, Access.ALLOWED, prefix=params.prefix, actions=params.actions)

@@ -14,7 +14,9 @@ from pydantic import JsonValue
 
 from chaos_tasks.errors import FaultError, GuardTripped, InjectError, RevertError
 from chaos_tasks.faults.base import FaultContext, FaultParams
+from chaos_tasks.faults.cloud import holding
 from chaos_tasks.faults.cloud.acting import explaining
+from chaos_tasks.faults.cloud.holding import InstanceTags
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
 from chaos_tasks.model.place import InstancePlace, Place, ProcessPlace
@@ -42,15 +44,17 @@ class StopInstance:
     reversibility: ClassVar[Reversibility] = Reversibility.RESTORES
     place_types: ClassVar[tuple[type[Value], ...]] = (InstancePlace,)
     policy: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "inject": ("ec2:DescribeInstances", "ec2:StopInstances"),
-        "revert": ("ec2:DescribeInstances", "ec2:StartInstances"),
+        "inject": ("ec2:CreateTags", "ec2:DescribeInstances", "ec2:StopInstances"),
+        "revert": ("ec2:DeleteTags", "ec2:DescribeInstances", "ec2:StartInstances"),
     }
 
     def snapshot(self, place: Place, params: StopInstanceParams, ctx: FaultContext) -> Mapping[str, JsonValue]:
         """The state of the instance; one that does not run cannot be stopped."""
         where = _instance(place)
         with explaining(FaultError, f"reading the state of {where.instance_id}"):
-            state = aws.instance_state(_ec2(where, where.reverter, ctx), where.instance_id)
+            ec2 = _ec2(where, where.reverter, ctx)
+            holding.refuse_held(InstanceTags(ec2, where.instance_id), self.kind, where.instance_id)
+            state = aws.instance_state(ec2, where.instance_id)
         if state != RUNNING:
             raise GuardTripped(f"{where.instance_id} is {state}, not running", remedy="start it, then try again")
         return {"state": state}
@@ -65,6 +69,7 @@ class StopInstance:
         ec2 = _ec2(where, where.injector, ctx)
         with explaining(InjectError, f"stopping {where.instance_id}", handle):
             before = aws.instance_state(ec2, where.instance_id)
+            holding.hold(InstanceTags(ec2, where.instance_id), handle)
             if before not in {STOPPED, "stopping"}:
                 ec2.stop_instances(InstanceIds=[where.instance_id])
             stopped = _await_state(ec2, where, STOPPED, ctx)
@@ -87,6 +92,9 @@ class StopInstance:
         where = _instance(handle.place)
         ec2 = _ec2(where, where.reverter, ctx)
         with explaining(RevertError, f"starting {where.instance_id}", handle):
+            tags = InstanceTags(ec2, where.instance_id)
+            if held := aws.persist(ctx.clock, lambda: holding.let_go(tags, handle), within_s=CHANGES_WITHIN_S):
+                return holding.left_to_its_holder(where.instance_id, held, ctx.clock)
             found = aws.persist(ctx.clock, lambda: _start(ec2, where, handle, ctx), within_s=CHANGES_WITHIN_S)
             runs = _await_state(ec2, where, RUNNING, ctx)
         if not runs:

@@ -28,6 +28,7 @@ from chaos_tasks.targets.process import ProcessIdentity, group, is_stopped
 
 GONE_S = 5.0
 POLL_S = 0.01
+CHUNK = 1 << 20
 
 
 class TornCheckpointParams(FaultParams):
@@ -75,7 +76,7 @@ class TornCheckpoint:
             mark = _plan(handle, place, params)
         file = Path(place.checkpoints) / str(mark["file"])
         if sha256_of(file) == mark["sha256"]:
-            os.truncate(file, _size(mark))
+            _tear(handle, file, _size(mark))
         if params.kill:
             _kill(place, ctx.clock)
         else:
@@ -98,6 +99,8 @@ class TornCheckpoint:
         if mark and not mark.get("reverted"):
             marks.write(handle, {**mark, "reverted": True})
         marks.path_of(handle, "original").unlink(missing_ok=True)
+        if mark:
+            _torn_of(handle, Path(place.checkpoints) / str(mark["file"])).unlink(missing_ok=True)
         what = "the torn checkpoint is whole again" if restored else "no torn checkpoint of ours is left"
         return Receipt(at=ctx.clock.now(), effective=True, summary=what, evidence={"restored": restored})
 
@@ -168,6 +171,22 @@ def _plan(handle: Handle, place: ProcessPlace, params: TornCheckpointParams) -> 
     return mark
 
 
+def _tear(handle: Handle, file: Path, size: int) -> None:
+    """Put a short copy in the file's place, from files that a revert removes: whoever is late finds none, and fails."""
+    torn = _torn_of(handle, file)
+    with torn.open("wb") as target, marks.path_of(handle, "original").open("rb") as source:  # in this order: see above
+        while size > 0 and (chunk := source.read(min(size, CHUNK))):
+            target.write(chunk)
+            size -= len(chunk)
+    shutil.copymode(file, torn)
+    os.replace(torn, file)
+
+
+def _torn_of(handle: Handle, file: Path) -> Path:
+    """Beside the checkpoint, since a rename stays within a file system; hidden, as a temporary file."""
+    return file.with_name(f".{file.name}.{marks.path_of(handle).stem}.squall")
+
+
 def _restore(handle: Handle, place: ProcessPlace, mark: Mapping[str, JsonValue]) -> bool:
     """Copy the original back, at once, if the file is still as we tore it."""
     file, copy = Path(place.checkpoints) / str(mark["file"]), marks.path_of(handle, "original")
@@ -187,7 +206,7 @@ def _restore(handle: Handle, place: ProcessPlace, mark: Mapping[str, JsonValue])
 def _sha256_of_prefix(path: Path, size: int) -> str:
     digest, left = hashlib.sha256(), size
     with path.open("rb") as stream:
-        while left > 0 and (chunk := stream.read(min(left, 1 << 20))):
+        while left > 0 and (chunk := stream.read(min(left, CHUNK))):
             digest.update(chunk)
             left -= len(chunk)
     return digest.hexdigest()
