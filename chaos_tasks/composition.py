@@ -25,6 +25,7 @@ from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.notifying.channels import channels_of
 from chaos_tasks.notifying.telling import LedgerNotifier
+from chaos_tasks.packing import Packs
 from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, TrialRunner
 from chaos_tasks.safety import guards
 from chaos_tasks.safety.lever import Lever
@@ -54,6 +55,7 @@ class Squall(AbstractContextManager["Squall"]):
     campaign: Campaigns
     beginning: Beginning
     exports: Exports
+    packs: Packs
     sweeper: Sweeper
     publisher: MlflowPublisher
     clock: Clock
@@ -148,6 +150,15 @@ def build(
     engine = Engine(parts)
     campaigns = Campaigns(found, ledger, clock, who)
     sweeper = Sweeper(ledger, clock, clients, workspaces, who, notifier)
+    sealer = Sealer(
+        ledger,
+        Keyring(found.keys, found.root),
+        places_of(found.checkpoints, found.root, clients),
+        tuple(Witness(place) for place in found.checkpoints.witnesses),
+        clock,
+        who,
+        notifier,
+    )
     return Squall(
         settings=found,
         ledger=ledger,
@@ -156,21 +167,14 @@ def build(
         campaign=campaigns,
         beginning=Beginning(campaigns, sweeper),
         exports=Exports(campaigns, clock, publisher.end_night),
+        packs=Packs(ledger, sealer, clients, clock, who, found.home, chaos_tasks.__version__, publisher.show_pack),
         sweeper=sweeper,
         publisher=publisher,
         clock=clock,
         clients=clients,
         notifier=notifier,
         lever=lever,
-        sealer=Sealer(
-            ledger,
-            Keyring(found.keys, found.root),
-            places_of(found.checkpoints, found.root, clients),
-            tuple(Witness(place) for place in found.checkpoints.witnesses),
-            clock,
-            who,
-            notifier,
-        ),
+        sealer=sealer,
         open_runner=open_runner,
     )
 

@@ -1,4 +1,4 @@
-"""Writes reports to folders: of a night, of one run, of a period; each from ledger records alone."""
+"""Writes reports to folders: of a night, of one run; each from ledger records alone."""
 
 from __future__ import annotations
 
@@ -109,16 +109,6 @@ class Exports:
         period = Period(title=run_id, since=records[0].record.occurred_at, until=self.clock.now())
         return self._render(records, dossiers, period, run_id)
 
-    def period(self, since: datetime, until: datetime) -> Exported:
-        """Audit export of a period: the report, every record of it, and what verifying the log says."""
-        name = f"audit-{since:%Y%m%d}-{until:%Y%m%d}"
-        exported = self._write(Period(title=name, since=since, until=until), name)
-        records = self.campaigns.ledger.records(since=since, until=until)
-        with (exported.folder / "records.jsonl").open("w", encoding="utf-8") as out:
-            out.writelines(f"{stored.model_dump_json()}\n" for stored in records)
-        self._verification(exported.folder)
-        return exported
-
     def scores(self, now: datetime | None = None) -> tuple[Score, ...]:
         """How resilient each target is shown to be, the lowest first; by default as of this moment."""
         at = now or self.clock.now()
@@ -129,14 +119,6 @@ class Exports:
         """Irreversible faults count where the inventory says that the target may be thrown away."""
         entry = self.campaigns.settings.targets.get(target.name)
         return applicable_kinds(target, disposable=entry is None or entry.disposable)
-
-    def _verification(self, folder: Path) -> None:
-        from chaos_tasks.ledger.database_ledger import DatabaseLedger
-        from chaos_tasks.ledger.verify import verify
-
-        if isinstance(self.campaigns.ledger, DatabaseLedger):
-            text = verify(self.campaigns.ledger).model_dump_json(indent=2)
-            (folder / "verification.json").write_text(text + "\n", encoding="utf-8")
 
     def _write(self, period: Period, name: str) -> Exported:
         ledger = self.campaigns.ledger

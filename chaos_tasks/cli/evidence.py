@@ -4,31 +4,56 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from chaos_tasks.auditing.answers import FIVE, Finding, Question, State
 from chaos_tasks.cli.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    from chaos_tasks.composition import Squall
+    from chaos_tasks.evidence.body import Scope
+
 
 @click.command("report")
 @click.argument("name", required=False)
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of a period.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of a period, in UTC.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Day after the period's last; by default tomorrow.")
-def report_command(name: str | None, since: datetime | None, until: datetime | None) -> int:
+@click.option("--target", "targets", multiple=True, help="Only runs on this target; may be given again.")
+@click.option("--owner", "owners", multiple=True, help="Only this owner's runs; may be given again.")
+@click.option("--framework", default="", help="Only controls of this framework, such as dora or nist-800-53.")
+@click.option("--to", default="", help="A folder, or s3://bucket/prefix, that the evidence pack is copied to.")
+@click.option("--sign-as", "signers", multiple=True, help="A person in [keys] persons who signs the pack as well.")
+def report_command(
+    name: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    targets: tuple[str, ...],
+    owners: tuple[str, ...],
+    framework: str,
+    to: str,
+    signers: tuple[str, ...],
+) -> int:
     """Write the report of a night, a run or an experiment's last run called NAME, of a period, or of the last night.
 
-    HTML, JSON and Markdown; a period's also has every record and the log's verification.
+    HTML, JSON and Markdown.  Of a period it is an evidence pack: the same and PDF, CSV and OSCAL, with its records,
+    proofs and attestations, a signed list of all of it, and a verifier that needs no Squall.
     """
-    if name and (since or until):
+    of_period = bool(since or until or targets or owners or framework or to or signers)
+    if name and of_period:
         raise click.UsageError("give a name or a period, not both")
     from chaos_tasks.composition import build
 
     with build() as squall:
-        if since or until:
+        if of_period:
             end = (until or datetime.now(UTC) + timedelta(days=1)).replace(tzinfo=UTC)
-            exported = squall.exports.period((since or end - timedelta(days=7)).replace(tzinfo=UTC), end)
-        elif name is None:
+            end = end if until else end.replace(hour=0, minute=0, second=0, microsecond=0)
+            begin = (since or end - timedelta(days=7)).replace(tzinfo=UTC)
+            if end <= begin:
+                raise click.UsageError(f"the period ends on {end:%Y-%m-%d}, before it begins on {begin:%Y-%m-%d}")
+            return _pack(squall, squall.packs.scope(begin, end, targets, owners, framework), to, signers)
+        if name is None:
             exported = squall.exports.last_night()
         else:
             exported = (
@@ -38,6 +63,18 @@ def report_command(name: str | None, since: datetime | None, until: datetime | N
             )
     click.echo(exported.screen)
     click.echo(f"\nReport  {exported.html}")
+    return ExitCode.HELD
+
+
+def _pack(squall: Squall, scope: Scope, to: str, signers: tuple[str, ...]) -> int:
+    packed = squall.packs.make(scope, to=to, signers=signers)
+    click.echo(packed.screen)
+    click.echo(f"\nReport  {packed.folder / 'report.html'}")
+    click.echo(f"Pack    {packed.archive}{'' if packed.signed else ' (not signed)'}")
+    for one in packed.elsewhere:
+        click.echo(f"Also    {one}")
+    for one in packed.missing:
+        click.secho(f"Without {one}", fg="yellow")
     return ExitCode.HELD
 
 

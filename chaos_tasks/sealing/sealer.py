@@ -18,6 +18,7 @@ from chaos_tasks.model.record import Record, RecordKind
 from chaos_tasks.ports import Clock, Ledger, Notifier
 from chaos_tasks.sealing.keyring import Keyring, grown
 from chaos_tasks.sealing.places import Place, Published
+from chaos_tasks.sealing.s3 import Bucket
 from chaos_tasks.sealing.witnesses import Witness
 from chaos_tasks.signing.checkpoint import Checkpoint
 from chaos_tasks.signing.keys import VerifyKey
@@ -113,6 +114,19 @@ class Sealer:
         except SquallError as error:
             log.warning("no checkpoint after %s: %s", why, error.message)
             return None
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Those of the places that are buckets."""
+        return tuple(place for place in self.places if isinstance(place, Bucket))
+
+    def newest(self) -> tuple[Checkpoint, str]:
+        """The largest published head of this log, and its note; raises LedgerError when none was published."""
+        heads = self._heads(self.known_keys(), [])
+        if not heads:
+            raise LedgerError("no head of this log was published yet", remedy="sign one: `squall audit checkpoint`")
+        checkpoint, found = max(heads, key=lambda each: each[0].size)
+        return checkpoint, found.text
 
     def prove(self, seq: int) -> InclusionProof:
         """Proof of one record under the newest published head that has it; raises LedgerError when none has."""

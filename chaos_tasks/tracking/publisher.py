@@ -71,6 +71,16 @@ class MlflowPublisher:
             self.client().set_terminated(night, "FINISHED", _ms(at))
             return self._url(night)
 
+    def show_pack(self, title: str, folder: Path, told: Mapping[str, str], at: datetime) -> str:
+        """Log a copy of an evidence pack to a run of its own; returns its page."""
+        with reachable(self.uri):
+            tags = {"squall.kind": "evidence", **{f"squall.evidence.{name}": text for name, text in told.items()}}
+            made = self.client().create_run(self._experiment(), start_time=_ms(at), tags=tags, run_name=title)
+            mlflow_id = str(made.info.run_id)
+            self.client().log_artifacts(mlflow_id, str(folder))
+            self.client().set_terminated(mlflow_id, "FINISHED", _ms(at))
+            return self._url(mlflow_id)
+
     def client(self) -> MlflowClient:
         """The client; importing it is what costs, a few seconds once per process."""
         if self._client is None:

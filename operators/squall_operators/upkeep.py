@@ -42,28 +42,55 @@ class SweepHandlesOperator(SquallOperator):
 
 class ExportAuditOperator(SquallOperator):
     """
-    Writes the audit report of a period.
+    Writes the evidence pack of a period.
 
     :param since: first day, ISO 8601 (templated); by default seven days before the run.
     :param until: day after the last, ISO 8601 (templated); by default the day of the run.
+    :param targets: names of targets, apart by commas (templated); empty for all.
+    :param owners: owners, apart by commas (templated); empty for all.
+    :param framework: a framework of the table of controls (templated); empty for all.
+    :param to: a folder or ``s3://bucket/prefix`` that the pack is copied to (templated).
     """
 
-    template_fields: Sequence[str] = ("run_id", "since", "until")
+    template_fields: Sequence[str] = ("run_id", "since", "until", "targets", "owners", "framework", "to")
     operator_extra_links = (ReportLink(),)
     ui_color = "#1d3557"
 
-    def __init__(self, *, since: str = "", until: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        since: str = "",
+        until: str = "",
+        targets: str = "",
+        owners: str = "",
+        framework: str = "",
+        to: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.since = since
         self.until = until
+        self.targets = targets
+        self.owners = owners
+        self.framework = framework
+        self.to = to
 
     def act(self, squall: Squall, run_id: str, context: Context) -> str:
-        """The folder of the export goes into XCom."""
+        """The folder of the pack goes into XCom."""
         end = _day(self.until) or context["dag_run"].run_after.astimezone(UTC)
         begin = _day(self.since) or end - timedelta(days=7)
-        exported = squall.exports.period(begin, end)
-        context["ti"].xcom_push(key=REPORT_URL, value=str(exported.html))
-        return str(exported.folder)
+        if end <= begin:
+            raise GuardTripped(f"the period ends on {end.date()}, before it begins on {begin.date()}")
+        scope = squall.packs.scope(begin, end, _names(self.targets), _names(self.owners), self.framework)
+        packed = squall.packs.make(scope, to=self.to)
+        for one in packed.missing:
+            self.log.warning("The pack is without %s", one)
+        context["ti"].xcom_push(key=REPORT_URL, value=str(packed.folder / "report.html"))
+        return str(packed.folder)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 def _day(text: str) -> datetime | None:

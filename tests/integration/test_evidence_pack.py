@@ -1,0 +1,121 @@
+"""An evidence pack of a real run, by the command line; checked by the verifier that lies in it, without Squall."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_evidence_command import with_keys
+from tests.tiny import Tiny, make_tiny
+
+PERIOD = ("--since", "2020-01-01", "--until", "2120-01-01")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Tiny]:
+    """A tiny project."""
+    (tmp_path / "project").mkdir()
+    made = make_tiny(tmp_path / "project")
+    yield made
+    made.end_started()
+
+
+def _check(pack: Path, keys: Path) -> subprocess.CompletedProcess[str]:
+    """In an interpreter that sees neither Squall nor the current folder."""
+    trusted = keys.parent / "trusted"
+    trusted.write_text("".join(path.read_text() for path in sorted(keys.glob("*.vkey"))))
+    command = [sys.executable, "-I", str(pack / "verify.py"), str(pack), "--vkey", str(trusted)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_pack_of_a_real_run_holds_and_every_document_is_in_it(tiny: Tiny, tmp_path: Path) -> None:
+    keys = tmp_path / "evidence"
+    with_keys(tiny, keys)
+    assert tiny.squall("run", tiny.experiment(), "--run-id", "one", "--quiet").code == 0
+    made = tiny.squall("report", *PERIOD, "--to", tmp_path / "copy")
+    assert made.code == 0, made.out
+    assert "What was tested?" in made.out
+    assert "(not signed)" not in made.out
+    (archive,) = (tmp_path / "copy").glob("*.zip")
+    copy = tmp_path / "copy" / archive.stem.removeprefix("squall-evidence-")
+    found = _check(copy, keys)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert {path.name for path in copy.iterdir()} >= {
+        "report.html",
+        "report.pdf",
+        "report.md",
+        "report.json",
+        "runs.csv",
+        "findings.csv",
+        "assessment-plan.json",
+        "assessment-results.json",
+        "poam.json",
+        "attestations.intoto.jsonl",
+        "records.jsonl",
+        "verify.py",
+        "VERIFY.md",
+    }
+    with zipfile.ZipFile(archive) as inside:
+        for name in inside.namelist():
+            assert inside.read(name) == (copy / name).read_bytes(), name
+    _the_pdf_carries_the_results(copy)
+    (copy / "runs.csv").write_bytes((copy / "runs.csv").read_bytes().replace(b"held", b"fine"))
+    assert "runs.csv is not the file that was signed" in _check(copy, keys).stdout
+
+
+def _the_pdf_carries_the_results(copy: Path) -> None:
+    """It names both standards, its language and its title, and has the results inside, bit for bit."""
+    raw = (copy / "report.pdf").read_bytes()
+    for mark in (b"<pdfaid:part>3<", b"<pdfaid:conformance>A<", b"<pdfuaid:part>1<", b"/StructTreeRoot", b"/Lang"):
+        assert mark in raw, mark
+    wanted = hashlib.md5((copy / "assessment-results.json").read_bytes(), usedforsecurity=False).digest()
+    assert b"assessment-results.json" in raw
+    assert wanted.hex().upper().encode() in raw or wanted in raw or b"/AFRelationship" in raw
+
+
+def test_the_next_pack_names_the_one_before(tiny: Tiny, tmp_path: Path) -> None:
+    with_keys(tiny, tmp_path / "evidence")
+    assert tiny.squall("run", tiny.experiment(), "--run-id", "one", "--quiet").code == 0
+    for name in ("first", "second"):
+        assert tiny.squall("report", *PERIOD, "--to", tmp_path / name).code == 0
+    (one,), (other,) = ((tmp_path / name).glob("*/manifest.dsse.json") for name in ("first", "second"))
+    assert _statement(other)["predicate"]["previousPack"] == hashlib.sha256(one.read_bytes()).hexdigest()
+    assert _statement(one)["predicate"]["previousPack"] == ""
+
+
+def _statement(manifest: Path) -> dict[str, dict[str, str]]:
+    envelope = json.loads(manifest.read_text())
+    found: dict[str, dict[str, str]] = json.loads(base64.b64decode(envelope["payload"]))
+    return found
+
+
+def test_without_keys_there_are_documents_and_it_is_said_that_nothing_is_signed(tiny: Tiny, tmp_path: Path) -> None:
+    assert tiny.squall("run", tiny.experiment(), "--run-id", "one", "--quiet").code == 0
+    made = tiny.squall("report", *PERIOD)
+    assert made.code == 0
+    assert "(not signed)" in made.out
+    assert "Without a signed checkpoint" in made.out
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--since", "2026-02-01", "--until", "2026-01-01"), "before it begins"),
+        (("--since", "2026-01-01", "--framework", "iso-9000"), "choose one of nist-800-53"),
+        (("--since", "2026-01-01", "--sign-as", "nobody"), "names no key of 'nobody'"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(tiny: Tiny, tmp_path: Path, asked: tuple[str, ...], said: str) -> None:
+    with_keys(tiny, tmp_path / "evidence")
+    made = tiny.squall("report", *asked)
+    assert made.code != 0
+    assert said in made.out + made.err
+    assert "Traceback" not in made.err
