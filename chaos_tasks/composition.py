@@ -68,6 +68,7 @@ class Squall(AbstractContextManager["Squall"]):
     def audit(self, *, files: Sequence[Path] = (), vkeys: Sequence[str] = (), views: bool = True) -> Audit:
         """The five answers, from every place and file of signed heads at hand; ``vkeys`` replace the known keys."""
         from chaos_tasks.auditing.authenticity import Held
+        from chaos_tasks.auditing.reperformance import reperformance
         from chaos_tasks.auditing.whole import Evidence, audit
         from chaos_tasks.ledger.database_ledger import DatabaseLedger
         from chaos_tasks.tracking.comparing import compare
@@ -85,6 +86,7 @@ class Squall(AbstractContextManager["Squall"]):
             origin=self.sealer.keys.files.origin,
             unread=[f"{each.place}: {each.error}" for each in unread],
             views=(lambda: compare(publisher, ledger)) if views else None,
+            again=reperformance,
         )
         return audit(ledger, evidence)
 

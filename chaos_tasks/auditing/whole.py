@@ -16,7 +16,7 @@ from chaos_tasks.signing.keys import VerifyKey
 from chaos_tasks.tracking.comparing import Compared
 
 REPERFORMANCE = "no independent judge decided the verdicts again"
-"""What stands in the slot until a judge that shares no code with `judging` and `stats` fills it."""
+"""What is said where nobody asked a judge that shares no code with `judging` and `stats`."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from chaos_tasks.model.place import DvcPlace
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.record import Act, Armed, Judged, Record, RecordKind, Registered, Stored, TrialEnd
 from chaos_tasks.model.target import CommandWorkload, DvcSource, Target
-from chaos_tasks.model.trial import Arm, Firing, Observation, SignalEvent, Trial, TrialStatus
+from chaos_tasks.model.trial import Arm, Firing, Observation, PairObservation, SignalEvent, Trial, TrialStatus
 from chaos_tasks.model.verdict import Verdict
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -141,6 +141,7 @@ def log_of(
     observations: Sequence[Observation],
     verdict: Verdict | None,
     first_seq: int = 0,
+    pairs: Sequence[PairObservation] = (),
 ) -> list[Stored]:
     """The records of a whole run."""
     one = handle(Phase.ARMED).handle.model_copy(update={"run_id": plan.run_id, "id": f"{plan.run_id}/flip"})
@@ -152,7 +153,8 @@ def log_of(
     ]
     for made in trials:
         mine = tuple(item for item in observations if item.trial_id == made.id)
-        acts.append((RecordKind.TRIAL_ENDED, TrialEnd(trial=made, observations=mine)))
+        measured = tuple(item for item in pairs if item.treatment_id == made.id)
+        acts.append((RecordKind.TRIAL_ENDED, TrialEnd(trial=made, observations=mine, pairs=measured)))
     acts.append((RecordKind.REVERT_INTENT, Act(handle_id=one.id, epoch=1, by="revert task")))
     after = Fingerprint(digest="f" * 64, covers="bytes")
     acts.append((RecordKind.REVERT_VERIFIED, Act(handle_id=one.id, epoch=1, receipt=receipt(), after=after)))

@@ -58,7 +58,7 @@ def run(
     verdict = judge(
         made, trials, observations, [handle(Phase.REVERTED)], facts(), T0 + timedelta(minutes=9), pairs=pairs
     )
-    return log_of(made, trials, observations, verdict, first_seq=seq)
+    return log_of(made, trials, observations, verdict, first_seq=seq, pairs=pairs)
 
 
 def rows_pair(estimate: float, low: float, high: float, log_e_pass: float, log_e_fail: float) -> PairObservation:
