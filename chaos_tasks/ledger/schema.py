@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS squall_record (
     occurred_at TEXT NOT NULL, leaf_hash {blob} NOT NULL, header {blob} NOT NULL, salt {blob}, payload {blob});
 CREATE INDEX IF NOT EXISTS squall_record_run ON squall_record (run_id, seq);
 CREATE INDEX IF NOT EXISTS squall_record_kind ON squall_record (kind, seq);
+CREATE INDEX IF NOT EXISTS squall_record_time ON squall_record (occurred_at, seq);
 CREATE TABLE IF NOT EXISTS squall_node (
     level INTEGER NOT NULL, idx BIGINT NOT NULL, hash {blob} NOT NULL, PRIMARY KEY (level, idx));
 CREATE TABLE IF NOT EXISTS squall_handle (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -64,6 +66,30 @@ def test_records_come_back_in_order_and_by_query(ledger: Ledger) -> None:
     assert [stored.seq for stored in ledger.records(kinds=(RecordKind.STOP_TRIGGERED,), after_seq=1)] == [3, 5]
     window = ledger.records(since=NOON + timedelta(hours=1), until=NOON + timedelta(hours=3))
     assert [stored.seq for stored in window] == [1, 2]
+
+
+def test_a_time_finds_all_records_since_then_whatever_their_writers_clocks_said(ledger: Ledger) -> None:
+    for n, hour in enumerate((0, 5, 1, 6, 2, 7)):  # two hosts, one of them five hours ahead
+        ledger.append(note(f"k{n}", run_id=f"run-{n % 2}", occurred_at=NOON + timedelta(hours=hour)))
+    at = lambda hour, **more: [one.seq for one in ledger.records(since=NOON + timedelta(hours=hour), **more)]  # noqa: E731
+    assert at(0) == [0, 1, 2, 3, 4, 5]
+    assert at(2) == [1, 3, 4, 5]
+    assert at(6) == [3, 5]
+    assert at(6, after_seq=3) == [5]
+    assert at(2, run_id="run-0") == [4]
+    assert at(8) == []
+
+
+def test_a_ledger_from_before_the_index_of_times_gets_it_when_opened(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    open_ledger(f"sqlite:///{path}").close()
+    has_index = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'index' AND name = 'squall_record_time'"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP INDEX squall_record_time")
+        assert database.execute(has_index).fetchone() == (0,)
+    open_ledger(f"sqlite:///{path}").close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute(has_index).fetchone() == (1,)
 
 
 def test_the_same_record_is_written_once(ledger: Ledger) -> None:
