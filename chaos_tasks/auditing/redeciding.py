@@ -23,6 +23,9 @@ READS = (
 )  # fmt: skip
 """Kinds of records that a verdict rests on."""
 
+MISSHAPEN = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, ZeroDivisionError)
+"""What comes of a payload of another shape."""
+
 Json = Mapping[str, Any]
 
 
@@ -674,18 +677,7 @@ def decide_ramp(search_id: str, story: Story, stories: Mapping[str, Story]) -> s
     asked, ended = story.search, story.ended
     if asked is None or ended is None or asked["search"] != "ramp":
         raise CannotRedo("it is the verdict of a search whose question or end is not in the log")
-    levels = asked["experiment"]["ramp"]["levels"]
-    found: list[tuple[int, Redone]] = []
-    for place in range(len(levels)):
-        for run_id in attempts(stories, f"{search_id}.{place}"):
-            level = stories[run_id]
-            if any(facts.get("by") == "search" for facts in level.stops):
-                continue  # its process was killed: it answers nothing
-            if level.redone is None or level.redone.not_shown:
-                raise CannotRedo(f"its level {run_id} cannot be decided again")
-            if level.plan and level.plan["experiment"]["analysis"]["alpha"] > share_of_alpha(asked) * (1 + 1e-9):
-                raise CannotRedo(f"its level {run_id} was judged at more than its share of alpha")
-            found.append((place, level.redone))
+    found = list(asked_levels(search_id, asked, ended, stories))
     endings = [one for _, one in found if one.outcome in (ABORTED, UNREVERTED)]
     if endings:
         return min(endings, key=lambda one: one.seq).outcome
@@ -693,7 +685,26 @@ def decide_ramp(search_id: str, story: Story, stories: Mapping[str, Story]) -> s
         return ABORTED  # a stop is a fact of the log, as it is in a run
     if any(one.outcome == DEVIATED for _, one in found):
         return DEVIATED
-    return HELD if nothing_left(len(levels), found) else INCONCLUSIVE
+    return HELD if nothing_left(len(asked["experiment"]["ramp"]["levels"]), found) else INCONCLUSIVE
+
+
+def asked_levels(
+    search_id: str, asked: Json, ended: Json, stories: Mapping[str, Story]
+) -> Iterator[tuple[int, Redone]]:
+    """Place and answer of each level that was asked; what a killed process left answers nothing."""
+    absent = [one["run_id"] for one in ended["runs"] if one["run_id"] not in stories]
+    if absent:
+        raise CannotRedo(f"the records of its level {absent[0]} are not here")
+    for place in range(len(asked["experiment"]["ramp"]["levels"])):
+        for run_id in attempts(stories, f"{search_id}.{place}"):
+            level = stories[run_id]
+            if any(facts.get("by") == "search" for facts in level.stops):
+                continue
+            if level.redone is None or level.redone.not_shown or level.plan is None:
+                raise CannotRedo(f"its level {run_id} cannot be decided again")
+            if level.plan["experiment"]["analysis"]["alpha"] > share_of_alpha(asked) * (1 + 1e-9):
+                raise CannotRedo(f"its level {run_id} was judged at more than its share of alpha")
+            yield place, level.redone
 
 
 def attempts(stories: Mapping[str, Story], name: str) -> Iterator[str]:
@@ -733,7 +744,10 @@ def redecide(rows: Iterable[Row]) -> Iterator[Redone]:
             continue
         story = stories.setdefault(row.run_id, Story())
         if row.kind != "evaluate.verdict":
-            story.take(row)
+            try:
+                story.take(row)
+            except MISSHAPEN:
+                story.gone.add(row.kind)
         elif story.redone is None:  # the first verdict of a run stands
             story.redone = again(row, story, stories)
             yield story.redone
@@ -746,14 +760,14 @@ def again(row: Row, story: Story, stories: Mapping[str, Story]) -> Redone:
     redone = Redone(row.seq, row.run_id, committed)
     try:
         if story.gone:
-            raise CannotRedo(f"payloads were erased: {', '.join(sorted(story.gone))}")
+            raise CannotRedo(f"payloads were erased or cannot be read: {', '.join(sorted(story.gone))}")
         if story.search is not None:
             outcome, answers, told, rung = decide_ramp(row.run_id, story, stories), NO_ANSWERS, "", ""
         else:
             outcome, answers, told, rung = decide_run(story, earlier_of(story, stories))
     except CannotRedo as error:
         return _with(redone, not_shown=str(error))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, ZeroDivisionError) as error:
+    except MISSHAPEN as error:
         return _with(redone, not_shown=f"its records are of another shape than is known here ({error!r:.80})")
     found = _with(redone, outcome=outcome, response=told, answers=answers)
     return _with(found, differences=tuple(differences(found, said, rung, story)))

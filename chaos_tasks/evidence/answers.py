@@ -139,7 +139,7 @@ def _open(body: Body) -> tuple[str, ...]:
 def _checked(body: Body) -> tuple[str, ...]:
     return (
         f"All of it was read from {body.log.size} records of the log {body.log.origin}, root {body.log.root_sha256}.",
-        "In an evidence pack, `python verify.py` checks files, signatures, proofs and order without Squall.",
+        "In an evidence pack, `python verify.py` checks files, signatures, proofs, order and verdicts without Squall.",
         "`squall audit verify` checks the whole log, and decides every verdict again from the committed outcomes.",
     )
 

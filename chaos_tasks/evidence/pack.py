@@ -39,8 +39,10 @@ HOW_TO = """\
 
 needs Python 3.11 or newer and the package `cryptography`; nothing of Squall and no network. KEY is the key of the log
 and that of the reports, as you were given them on another way than with this pack (a file of several lines will do).
-Five answers come out: files, authenticity, integrity, order, completeness. Without `--vkey`, authenticity is
-`not shown`.
+Six answers come out: files, authenticity, integrity, order, completeness, re-performance. Without `--vkey`,
+authenticity is `not shown`; without `redeciding.py` beside it, re-performance.
+
+- `redeciding.py`: decides every verdict again from the records; it shares no code with what made the verdicts.
 
 - `report.html`, `report.md`: the document for people; `report.json`: everything in it as data.
 - `runs.csv`, `findings.csv`: for spreadsheets.
@@ -129,6 +131,7 @@ def contents(
         found[LEAVES] = log.leaves
     found[KEYS] = "".join(f"{line}\n" for line in sorted({key.vkey for key in known})).encode()
     found["verify.py"] = resources("chaos_tasks.evidence").joinpath("verifier.py").read_bytes()
+    found["redeciding.py"] = resources("chaos_tasks.auditing").joinpath("redeciding.py").read_bytes()
     found["VERIFY.md"] = HOW_TO.encode()
     found[MANIFEST] = dsse.seal(_manifest(body, found, log, previous).to_bytes(), *signers) + b"\n"
     return found

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Checks an evidence pack without Squall: python verify.py [PACK] [--vkey KEY]... (Python 3.11 and `cryptography`)
 
-PACK is a folder or a zip file; by default the folder that this file lies in.  Five answers, never one green tick:
+PACK is a folder or a zip file; by default the folder that this file lies in.  Six answers, never one green tick:
 
-  files         every file is the one that the manifest lists, and none is missing or added
-  authenticity  the manifest and the log's checkpoint are signed by keys that you trust (--vkey)
-  integrity     each record is in the log of that checkpoint, and each payload is the one that its record commits to
-  order         plans were registered before faults went in, undos came after, verdicts last, all for the same plan
-  completeness  every fault was undone, every run has its verdict, and its attestation is there
+  files           every file is the one that the manifest lists, and none is missing or added
+  authenticity    the manifest and the log's checkpoint are signed by keys that you trust (--vkey)
+  integrity       each record is in the log of that checkpoint, and each payload is the one that its record commits to
+  order           plans were registered before faults went in, undos came after, verdicts last, all for the same plan
+  completeness    every fault was undone, every run has its verdict, and its attestation is there
+  re-performance  each verdict is the one that its records give to the judge beside this file, redeciding.py
 
 Without --vkey, the pack's own keys are used, and authenticity is `not shown`: compare the keys with those that you were
 given on another way.  Exit code 0: all shown; 3: something does not hold or is not shown; 2: this is no pack.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import importlib.util
 import json
 import sys
 import zipfile
@@ -29,11 +31,11 @@ from typing import Any, NamedTuple
 MANIFEST, CHECKPOINT, RECORDS, LEAVES, KEYS = (
     "manifest.dsse.json", "checkpoint", "records.jsonl", "leaves.bin", "keys.txt",
 )  # fmt: skip
-ATTESTATIONS = "attestations.intoto.jsonl"
+ATTESTATIONS, JUDGE = "attestations.intoto.jsonl", "redeciding.py"
 IN_TOTO = "application/vnd.in-toto+json"
 PACK = "https://squall.dev/attestation/evidence-pack/v1"
 HOLDS, FAILS, NOT_SHOWN = "holds", "does not hold", "not shown"
-ANSWERS = ("files", "authenticity", "integrity", "order", "completeness")
+ANSWERS = ("files", "authenticity", "integrity", "order", "completeness", "re-performance")
 SHOWN = 8
 
 
@@ -173,14 +175,14 @@ def root_by_path(leaf: bytes, index: int, size: int, path: Iterable[bytes]) -> b
     return found
 
 
-# --- the five answers --------------------------------------------------------------------------------------------
+# --- the answers -------------------------------------------------------------------------------------------------
 
 
 class Check:
     """Collects what is wrong, by answer."""
 
-    def __init__(self, files: dict[str, bytes], trusted: Sequence[Key]) -> None:
-        self.files, self.trusted = files, trusted
+    def __init__(self, files: dict[str, bytes], trusted: Sequence[Key], judge: Any = None) -> None:
+        self.files, self.trusted, self.judge = files, trusted, judge
         self.wrong: dict[str, list[str]] = {name: [] for name in ANSWERS}
         self.missing: dict[str, list[str]] = {name: [] for name in ANSWERS}
         self.statement: Any = {}
@@ -196,6 +198,7 @@ class Check:
         self._records()
         self._inclusion()
         self._runs()
+        self._again()
         if not self.trusted:
             self.missing["authenticity"].append("no key was given (--vkey): signatures are by the pack's own keys")
         return self
@@ -348,6 +351,25 @@ class Check:
         if verdicts and attested is not None and run not in attested:
             self.wrong["completeness"].append(f"{run} has a verdict and no attestation")
 
+    def _again(self) -> None:
+        """Every verdict decided again, by a judge that shares nothing with the one that made it."""
+        if self.judge is None:
+            self.missing["re-performance"].append(f"{JUDGE} does not lie beside this file")
+            return
+        named = ("kind", "run_id", "occurred_at", "outcome")
+        rows = [
+            self.judge.Row(
+                seq=one["seq"], payload=one["payload"], **{name: one["header"].get(name) or "" for name in named}
+            )
+            for one in self.records
+        ]
+        redone = list(self.judge.redecide(rows))
+        for one in redone:
+            self.wrong["re-performance"] += [f"{one.run_id}: {text}" for text in one.differences]
+            self.missing["re-performance"] += [f"{one.run_id}: {one.not_shown}"] if one.not_shown else []
+        if not redone:
+            self.missing["re-performance"].append("the pack has no verdict to decide again")
+
     def _attested(self) -> set[str] | None:
         """Runs that have an attestation whose outcome is that of the record; None where the pack has none at all."""
         raw = self.files.get(ATTESTATIONS)
@@ -395,11 +417,22 @@ def run_ids(node_: Any) -> Iterator[str]:
 
 def verify(place: str, vkeys: Iterable[str] = ()) -> Check:
     """The check of a pack, run; raises Broken when it is no pack."""
-    return Check(read_pack(place), [parse_vkey(one) for one in vkeys]).run()
+    return Check(read_pack(place), [parse_vkey(one) for one in vkeys], judge_beside(Path(__file__))).run()
+
+
+def judge_beside(here: Path) -> Any:
+    """The judge beside a file; None where there is none.  Isolated Python (-I) would not look there by itself."""
+    path = here.resolve().with_name(JUDGE)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        return None
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the five answers; see above for the exit code."""
+    """Print the answers; see above for the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pack", nargs="?", default=str(Path(__file__).resolve().parent))
     parser.add_argument("--vkey", action="append", default=[], help="a key that you trust: name+id+base64, or a file")
@@ -411,9 +444,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"this is no evidence pack that can be checked: {error}\n")
         return 2
     for name in ANSWERS:
-        sys.stdout.write(f"{name:<14}{check.answer(name)}\n")
+        sys.stdout.write(f"{name:<16}{check.answer(name)}\n")
         for text in (check.wrong[name] + check.missing[name])[:SHOWN]:
-            sys.stdout.write(f"              {text}\n")
+            sys.stdout.write(f"                {text}\n")
     return 0 if all(check.answer(name) == HOLDS for name in ANSWERS) else 3
 
 

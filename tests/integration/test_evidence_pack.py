@@ -60,6 +60,7 @@ def test_a_pack_of_a_real_run_holds_and_every_document_is_in_it(tiny: Tiny, tmp_
         "poam.json",
         "attestations.intoto.jsonl",
         "records.jsonl",
+        "redeciding.py",
         "verify.py",
         "VERIFY.md",
     }

@@ -281,7 +281,7 @@ def test_an_erased_payload_is_not_shown_and_never_a_pass(kind: str) -> None:
         for row in silent_loss()
     ]
     found = redone(rows)
-    assert f"erased: {kind}" in found.not_shown
+    assert f"cannot be read: {kind}" in found.not_shown
     assert not found.outcome
 
 

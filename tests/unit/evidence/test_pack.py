@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from chaos_tasks.auditing import redeciding
 from chaos_tasks.evidence import verifier
 from chaos_tasks.evidence.pack import ATTESTATIONS, CHECKPOINT, KEYS, LEAVES, MANIFEST, RECORDS, RESULTS, zipped
 from chaos_tasks.signing import dsse
@@ -36,9 +37,9 @@ def with_paths(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def checked(files: Files) -> dict[str, str]:
-    """The five answers about a pack in memory."""
+    """The answers about a pack in memory."""
     keys = [verifier.parse_vkey(one) for one in TRUSTED]
-    check = verifier.Check(files, keys).run()
+    check = verifier.Check(files, keys, redeciding).run()
     return {name: check.answer(name) for name in verifier.ANSWERS}
 
 
@@ -67,12 +68,17 @@ def test_built_twice_it_is_the_same_bytes(tmp_path: Path, pack: Made) -> None:
 def test_the_verifier_runs_alone_on_a_zip(tmp_path: Path, pack: Made) -> None:
     """In an interpreter that cannot import Squall, from another folder."""
     (tmp_path / "pack.zip").write_bytes(zipped(pack.files))
-    (tmp_path / "verify.py").write_bytes(pack.files["verify.py"])
+    for name in ("verify.py", "redeciding.py"):
+        (tmp_path / name).write_bytes(pack.files[name])
     (tmp_path / "keys").write_text("\n".join(TRUSTED))
     command = [sys.executable, "-I", "verify.py", "pack.zip", "--vkey", "keys"]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
-    assert found.stdout.count("holds") == 5
+    assert found.stdout.count("holds") == 6
+    (tmp_path / "redeciding.py").unlink()
+    alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (alone.returncode, alone.stdout.count("holds")) == (3, 5)
+    assert "redeciding.py does not lie beside this file" in alone.stdout
 
 
 def test_the_verifier_imports_nothing_of_ours(pack: Made) -> None:
@@ -285,8 +291,10 @@ def test_each_manipulation_is_told_by_the_answer_that_should(name: str, pack: Ma
     assert checked(files)[answer] != verifier.HOLDS, name
 
 
-def test_who_has_both_keys_can_rewrite_a_pack_and_only_an_older_checkpoint_tells(pack: Made) -> None:
-    """What cannot be detected is said: this is why checkpoints are published where their owner cannot reach them."""
+def test_who_has_both_keys_can_rewrite_a_verdict_and_only_the_second_judge_or_an_older_checkpoint_tells(
+    pack: Made,
+) -> None:
+    """Numbers and verdict changed together are told by no judge: so checkpoints go where their owner cannot reach."""
     files = dict(pack.files)
     _rebuild(files)
     leaves = [files[LEAVES][i : i + 32] for i in range(0, len(files[LEAVES]), 32)]
@@ -297,5 +305,6 @@ def test_who_has_both_keys_can_rewrite_a_pack_and_only_an_older_checkpoint_tells
     statement["predicate"]["ledger"]["root"] = head.root.hex()
     files[MANIFEST] = dsse.seal(json.dumps(statement).encode(), REPORT_KEY)
     MINE(files)
-    assert checked(files)["integrity"] == verifier.HOLDS
+    found = checked(files)
+    assert (found["integrity"], found["re-performance"]) == (verifier.HOLDS, verifier.FAILS)
     assert head.root != pack.ledger.head().root
