@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.approving import incidents
-from chaos_tasks.approving.desk import ApprovalDesk
+from chaos_tasks.approving.desk import Answer, ApprovalDesk
 from chaos_tasks.carrying import carried
 from chaos_tasks.controls import packages_digest
 from chaos_tasks.errors import (
@@ -42,7 +42,7 @@ from chaos_tasks.model.identity import Proof
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
-from chaos_tasks.model.record import Judged, Note, RecordKind, Recovery, Registered, Subject
+from chaos_tasks.model.record import Judged, Note, RecordKind, Recovery, Registered, Stored, Subject
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Verdict
@@ -136,6 +136,20 @@ class Engine:
             self._refuse(request, error)
             raise
         return plan
+
+    def answer(self, request: RunRequest, said: Answer) -> Stored:
+        """Record what a person said about a proposed run; a yes to one that was edited since does not count.
+
+        Where it does not count (NotPermitted), the run is over.
+        """
+        plan = self._plan(request.run_id)
+        asked = overridden(request.experiment, request.overrides)
+        same = asked.content_sha256 == plan.experiment_digest
+        try:
+            return self.approvals.answer(plan.run_id, said, plan_sha256=plan.content_sha256 if same else "edited")
+        except NotPermitted:
+            self.approvals.end(plan.run_id)
+            raise
 
     def _known(self, request: RunRequest) -> Plan | None:
         known = Run(self.parts.ledger, request.run_id).registered()

@@ -37,6 +37,13 @@ RACES = 16
 LONGEST_GRANT = timedelta(days=400)
 
 
+ENDINGS = {
+    Decision.REJECT: "its approval was rejected",
+    Decision.EXPIRE: "nobody approved it in time",
+    Decision.INVALID: "it was approved by somebody who may not, or not any more",
+}
+
+
 def new_nonce() -> str:
     """128 bits that nobody guesses."""
     return secrets.token_hex(16)
@@ -44,13 +51,14 @@ def new_nonce() -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person said, and when; ``asked_by`` are further names of whoever asked for the run."""
+    """What a person said, and when; ``also`` are further names of that person, ``asked_by`` of whoever asked."""
 
     decision: Decision
     by: str
     via: str
     at: datetime
     reason: str = ""
+    also: tuple[str, ...] = ()
     asked_by: tuple[str, ...] = ()
 
 
@@ -72,6 +80,16 @@ class ApprovalDesk:
     def asks_a_person(self, run_id: str) -> bool:
         """Whether a run was registered as needing a person who looks at its plan."""
         return Story.of(self.ledger, run_id).consent is Consent.FOUR_EYES
+
+    def is_settled(self, run_id: str) -> bool:
+        """Whether nobody has to be asked: none is needed, or a permit is there that is good now."""
+        story = Story.of(self.ledger, run_id)
+        if story.consent is not Consent.FOUR_EYES or story.used:
+            return True
+        try:
+            return story.usable(self.ledger) is not None
+        except NotPermitted:
+            return False
 
     # --- asking -------------------------------------------------------------------------------------------------
 
@@ -126,7 +144,7 @@ class ApprovalDesk:
         story.usable(self.ledger)
         answer = story.answer
         if answer is not None:
-            self._check_person(story, answer[1].by, ())
+            self._check_person(story, (answer[1].by,), ())
 
     def override(self, plan: Plan) -> None:
         """Put on record that a run passes by the change calendar, and who agreed; once."""
@@ -142,6 +160,12 @@ class ApprovalDesk:
             approval_seq=answer[0].seq if answer else None,
         )
         self._writer(plan).write(RecordKind.OVERRIDE_USED, used)
+
+    def shown(self, run_id: str) -> str:
+        """The plan as a person is to see it, from the ledger: nothing that passed through XCom is in it."""
+        from chaos_tasks.approving.showing import plan_text
+
+        return plan_text(Story.of(self.ledger, run_id), self.need(Story.of(self.ledger, run_id).plan))
 
     # --- answering ----------------------------------------------------------------------------------------------
 
@@ -163,7 +187,7 @@ class ApprovalDesk:
             until = min(said.at, self.ledger.now()) + self.policy.permit_for
             self._issue(story.plan, Consent.FOUR_EYES, stored.seq, until)
         elif said.decision in (Decision.REJECT, Decision.EXPIRE):
-            self._refuse(story, said)
+            self._refuse(story, said.decision)
         return stored
 
     def withdraw(self, run_id: str, *, by: str, via: str, reason: str) -> Stored:
@@ -221,7 +245,7 @@ class ApprovalDesk:
         asked = story.request
         if asked is None:
             raise NotPermitted(f"run {run_id} has asked for no approval", remedy="start it again")
-        self._check_person(story, said.by, said.asked_by)
+        self._check_person(story, (said.by, *said.also), said.asked_by)
         if plan_sha256 and plan_sha256 != story.registered.plan_sha256:
             raise NotPermitted(f"what was approved is not the plan of run {run_id}", remedy="look at it again")
         if said.at > now + SKEW or said.at < asked[0].record.occurred_at - SKEW:
@@ -232,17 +256,16 @@ class ApprovalDesk:
             kept = format_duration(self.policy.permit_for)
             raise NotPermitted(f"the approval of run {run_id} is older than {kept}", remedy="ask anew")
 
-    def _check_person(self, story: Story, by: str, asked_by: tuple[str, ...]) -> None:
-        """Assigned, and neither who asked nor who owns it."""
-        plan = story.plan
+    def _check_person(self, story: Story, names: tuple[str, ...], asked_by: tuple[str, ...]) -> None:
+        """Assigned, and neither who asked nor who owns it; the first of the names is the one that is assigned."""
+        plan, by = story.plan, names[0]
         self._check_assigned(plan.environment, by)
-        for name in (plan.requested_by, *asked_by):
-            if same_person(by, name):
-                raise NotPermitted(
-                    f"{by} asked for run {story.run_id}, and may not approve it too",
-                    remedy="let another assigned person look at it",
-                )
-        if same_person(by, plan.experiment.owner):
+        if any(same_person(name, other) for name in names for other in (plan.requested_by, *asked_by)):
+            raise NotPermitted(
+                f"{by} asked for run {story.run_id}, and may not approve it too",
+                remedy="let another assigned person look at it",
+            )
+        if any(same_person(name, plan.experiment.owner) for name in names):
             raise NotPermitted(
                 f"{by} owns experiment {plan.experiment.name}, and may not approve it too",
                 remedy="let another assigned person look at it",
@@ -306,10 +329,13 @@ class ApprovalDesk:
                 return self._writer(story.plan).write(RecordKind.APPROVAL_DECIDED, answer, key=str(number))
         raise LedgerError("the answer could not be recorded: others were always faster", remedy="answer again")
 
-    def _refuse(self, story: Story, said: Answer) -> None:
-        rejected = said.decision is Decision.REJECT
-        text = "its approval was rejected" if rejected else "nobody approved it in time"
-        facts = {"experiment": story.plan.experiment.name, "approval": said.decision.value}
+    def end(self, run_id: str) -> None:
+        """After an answer that does not count, where nobody is asked again."""
+        self._refuse(Story.of(self.ledger, run_id), Decision.INVALID)
+
+    def _refuse(self, story: Story, decision: Decision) -> None:
+        text = ENDINGS[decision]
+        facts = {"experiment": story.plan.experiment.name, "approval": decision.value}
         number = str(len(Run(self.ledger, story.run_id).stored(RecordKind.RUN_REFUSED)))
         self._writer(story.plan).note(RecordKind.RUN_REFUSED, text, key=number, facts=dict(facts))
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from chaos_tasks.errors import SquallError
-from chaos_tasks.inventory import read_target
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.consent import ApprovalPolicy, Consent, stricter
 from chaos_tasks.model.experiment import Experiment, Risk
 from chaos_tasks.model.target import Target
 from chaos_tasks.safety.risk import StepRisk, highest, risks_of
-from chaos_tasks.settings import Settings
 
 
 class Need(Value):
@@ -35,26 +32,6 @@ def need_of(
     if outside_window and asked.strictest is Consent.FOUR_EYES:
         consent, why = Consent.FOUR_EYES, f"outside of the change windows; {why}"
     return Need(consent=consent, risk=highest(risks), why=why[:1000], people=asked.people)
-
-
-def may_ask_a_person(experiment: Experiment, settings: Settings) -> bool:
-    """Whether a run of it may have to wait for a person: what gives its DAG the step in which somebody answers.
-
-    False where the files do not tell: such a run is refused anyway, at its arming or at its injection.
-    """
-    try:
-        environment = settings.entry(experiment.target).environment
-        if settings.approvals.at(environment).strictest is not Consent.FOUR_EYES:
-            return False
-        read_target(settings, experiment.target)
-    except SquallError:
-        return False
-    return True
-
-
-def people_of(experiment: Experiment, settings: Settings) -> tuple[str, ...]:
-    """Who may answer for an experiment."""
-    return settings.approvals.at(settings.entry(experiment.target).environment).people
 
 
 def _lasts(one: StepRisk) -> bool:

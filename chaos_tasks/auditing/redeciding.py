@@ -479,7 +479,7 @@ def why_stopped(facts: Json) -> str:
     reason, error = facts.get("reason"), facts.get("error")
     if reason:
         return {"internal_error": "broke", "no_receipt": "no receipt"}.get(reason, "stopped")
-    if facts.get("by") == "person" or not error or error in ("GuardTripped", "TargetBusy", "Fenced"):
+    if facts.get("by") == "person" or not error or error in ("GuardTripped", "NotPermitted", "TargetBusy", "Fenced"):
         return "stopped"
     return "no receipt" if error == "InjectError" else "broke"
 

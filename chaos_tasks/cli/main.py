@@ -14,12 +14,14 @@ from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertError, SquallError, UnknownKind, of_system
 
 COMMANDS = {
+    "approvals": ("approvals", "Look at plans that wait for a second person, and answer."),
     "audit": ("evidence", "Check the ledger."),
     "doctor": ("doctor", "Check this installation and the targets."),
     "down": ("stack", "Revert what is in, then stop everything that `up` started."),
     "faults": ("files", "List the registered faults."),
     "gate": ("gate", "Test a pipeline's own gate, and propose the checks that it lacks."),
     "halt": ("safety", "Pull the safety lever: stop and revert everything."),
+    "incidents": ("approvals", "Stop conditions that tripped and undos that failed."),
     "keys": ("keys", "Make, show and rotate the keys that sign."),
     "night": ("night", "Run one night of experiments on Airflow."),
     "plan": ("planned", "Show what a run would do, and whether anything refuses it."),

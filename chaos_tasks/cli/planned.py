@@ -10,6 +10,7 @@ import click
 from chaos_tasks.campaign import request_of
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.cli.numbers import INTENSITY
+from chaos_tasks.cli.people import asker
 from chaos_tasks.cli.run import load
 from chaos_tasks.errors import GuardTripped
 from chaos_tasks.inventory import read_target
@@ -41,7 +42,7 @@ def plan_command(file: Path, seeds: int | None, intensity: float | None, outside
         _risks(squall, loaded.experiment)
         name = f"plan-{squall.clock.now():%Y%m%d-%H%M%S}.{loaded.experiment.name}"
         try:
-            plan = squall.engine.plan(request_of(loaded, name, overrides=overrides, requested_by="person"))
+            plan = squall.engine.plan(request_of(loaded, name, overrides=overrides, requested_by=asker()))
         except GuardTripped as error:
             click.secho(f"\nwould be refused now: {error}", fg="yellow")
             return ExitCode.ABORTED

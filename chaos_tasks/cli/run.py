@@ -9,9 +9,11 @@ import click
 from rich.console import Console
 
 from chaos_tasks.campaign import request_of
+from chaos_tasks.cli.approvals import await_approval
 from chaos_tasks.cli.attending import attended
 from chaos_tasks.cli.exit_codes import exit_code
 from chaos_tasks.cli.numbers import INTENSITY, SECONDS
+from chaos_tasks.cli.people import asker
 from chaos_tasks.judging.wording import numbers
 from chaos_tasks.loading import LoadedExperiment, load_experiment, load_experiments
 from chaos_tasks.model.plan import Overrides
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit XML file.")
 @click.option("--wait", type=SECONDS, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
+@click.option(
+    "--approval-wait", type=float, default=0.0, show_default=True, help="Seconds to wait for a second person's answer."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run_command(
     file: Path,
@@ -46,6 +51,7 @@ def run_command(
     as_json: bool,
     junit: Path | None,
     wait: float,
+    approval_wait: float,
     quiet: bool,
 ) -> int:
     """Run one experiment FILE, or the one of that name in the experiments folder; one with a ramp runs its levels.
@@ -60,8 +66,9 @@ def run_command(
     )
     with build(lock_wait_s=wait) as squall:
         name = run_id or f"run-{squall.clock.now():%Y%m%d-%H%M%S}.{loaded.experiment.name}"
-        request = request_of(loaded, name, overrides=overrides, requested_by="person")
+        request = request_of(loaded, name, overrides=overrides, requested_by=asker())
         with attended(squall, name, show=not (quiet or as_json)):
+            await_approval(squall, request, wait_s=approval_wait)
             verdict = run_or_ramp(squall, request)
         squall.sealer.after(f"the run {name}")
     if junit is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +15,7 @@ import click
 
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.cli.numbers import PAUSE
+from chaos_tasks.cli.people import me
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.handle import OPEN_PHASES
 from chaos_tasks.settings import find_settings
@@ -134,7 +134,7 @@ def halt_command(reason: str) -> int:
     path = lever.pull(settings.home, reason, SystemClock().now())  # before anything that may fail
     click.echo(f"lever pulled: {path}")
     with build(settings=settings) as squall:
-        squall.lever.pull(reason, by=_me())
+        squall.lever.pull(reason, by=me())
         return _tell(squall.sweeper.everything(by="person"), nothing="nothing was open")
 
 
@@ -149,7 +149,7 @@ def resume_command(all_handles: bool) -> int:
     was_here = lever.pulled(settings.home) is not None
     with build(settings=settings) as squall:
         before = lever.in_ledger(squall.ledger)
-        still = squall.lever.release(by=_me(), everywhere=all_handles)
+        still = squall.lever.release(by=me(), everywhere=all_handles)
     for one in still:
         click.secho(f"still pulled: {one.handle}: {one}\n  -> {_release_of(one.handle)}", fg="yellow", err=True)
     if not still:
@@ -159,14 +159,3 @@ def resume_command(all_handles: bool) -> int:
 
 def _release_of(handle: str) -> str:
     return f"remove the {handle} (the next task sees it), or `squall resume --all-handles` if it is gone already"
-
-
-def _me() -> str:
-    """Who is at the keyboard, as far as the machine knows."""
-    from contextlib import suppress
-    from getpass import getuser
-
-    name = "somebody"
-    with suppress(OSError, KeyError):
-        name = getuser()
-    return f"{name}@{socket.gethostname()}"

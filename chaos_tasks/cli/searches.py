@@ -14,6 +14,7 @@ from chaos_tasks.campaign import request_of
 from chaos_tasks.cli.attending import attended
 from chaos_tasks.cli.exit_codes import ExitCode, exit_code
 from chaos_tasks.cli.numbers import SECONDS
+from chaos_tasks.cli.people import asker
 from chaos_tasks.cli.run import load, show
 from chaos_tasks.judging.wording import compact
 from chaos_tasks.model.experiment import Ramp
@@ -56,7 +57,7 @@ def ramp_command(
 
     with build(lock_wait_s=wait) as squall:
         name = run_id or _name(squall, "ramp", loaded.experiment.name)
-        request = request_of(loaded, name, overrides=Overrides(seeds=seeds, base_seed=base_seed), requested_by="person")
+        request = request_of(loaded, name, overrides=Overrides(seeds=seeds, base_seed=base_seed), requested_by=asker())
         if levels or runs:
             ramp = _ramp(loaded.experiment.ramp, levels, runs)
             request = request.model_copy(update={"experiment": loaded.experiment.model_copy(update={"ramp": ramp})})

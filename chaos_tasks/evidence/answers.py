@@ -93,7 +93,8 @@ def _incidents(body: Body) -> tuple[str, ...]:
     if not body.incidents:
         return ()
     contained = sum(one.contained_at is not None for one in body.incidents)
-    return (f"{count(len(body.incidents), 'incident')}, {contained} contained.",)
+    closed = sum(one.closed_at is not None for one in body.incidents)
+    return (f"{count(len(body.incidents), 'incident')}, {contained} contained, {closed} closed by a person.",)
 
 
 def _count(tested: Sequence[Tested], outcome: Outcome) -> int:
@@ -107,7 +108,8 @@ def _allowed(body: Body) -> tuple[str, ...]:
     words = {
         "none": "ran without an approval, as their class of risk asks for none",
         "standing": "ran under a standing approval",
-        "person": "were approved by a person each",
+        "person": "were approved by a second person each",
+        "withheld": "needed an approval, did not have it, and so put nothing in",
     }
     found = [
         f"{count(len(runs), 'run')} {words.get(kind, kind)}{_names(runs)}." for kind, runs in sorted(by_kind.items())

@@ -52,7 +52,7 @@ class Injected(Value):
 class Allowed(Value):
     """Who let a run through, and by which record."""
 
-    kind: str = Field(description="standing, person, or none: the run needed no approval.")
+    kind: str = Field(description="standing, person, none (it needed no approval), or withheld: needed, and not had.")
     seq: int | None = Field(None, description="Record of the decision.")
     by: str = Field("", description="Names as the record has them; empty once erased.")
     at: datetime | None = None
@@ -165,6 +165,9 @@ class Incident(Value):
     what: str
     contained_at: datetime | None = Field(None, description="When everything was out.")
     seq: int
+    closed_at: datetime | None = Field(None, description="When a person closed it.")
+    closed_by: str = ""
+    note: str = ""
 
 
 class LogHead(Value):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from chaos_tasks import registry
+from chaos_tasks.approving.incidents import cause_of
 from chaos_tasks.errors import UnknownKind
 from chaos_tasks.evidence.body import (
     Allowed,
@@ -21,10 +22,19 @@ from chaos_tasks.evidence.controls import ControlTable
 from chaos_tasks.evidence.findings import DEFAULT_POLICY, FindingPolicy, findings_of
 from chaos_tasks.judging.dossier import Dossier, read_dossiers
 from chaos_tasks.judging.facts import Injection
+from chaos_tasks.model.consent import (
+    ApprovalDecided,
+    Consent,
+    Decision,
+    IncidentClosed,
+    IncidentOpened,
+    PermitConsumed,
+    PermitIssued,
+)
 from chaos_tasks.model.handle import Fingerprint, Reversibility
+from chaos_tasks.model.permit import ANSWERS
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.record import Act, Armed, Note, RecordKind, Stored
-from chaos_tasks.model.verdict import Reason
 
 NOT_RUN, REFUSED, NOT_JUDGED = "not run", "refused", "not judged"
 
@@ -49,7 +59,8 @@ def gather(
     everything = read_dossiers(stretch)
     plans = _plans(everything)
     dossiers = [one for one in everything if _is_of(plans.get(one.run_id), scope)]
-    history = [tested for one in dossiers if (tested := _tested(one, plans, table, scope)) is not None]
+    answers = {one.seq: one for one in stretch if one.record.kind is RecordKind.APPROVAL_DECIDED}
+    history = [tested for one in dossiers if (tested := _tested(one, plans, answers, table, scope)) is not None]
     ours = tuple(one for one in history if scope.since <= one.started_at < scope.until)
     exercised = {fault.kind for one in ours for fault in one.faults if fault.injected_at is not None}
     return Body(
@@ -87,7 +98,9 @@ def _is_of(plan: Plan | None, scope: Scope) -> bool:
     return fits_target and (not scope.owners or plan.experiment.owner in scope.owners)
 
 
-def _tested(dossier: Dossier, plans: Mapping[str, Plan], table: ControlTable, scope: Scope) -> Tested | None:
+def _tested(
+    dossier: Dossier, plans: Mapping[str, Plan], answers: Mapping[int, Stored], table: ControlTable, scope: Scope
+) -> Tested | None:
     """A run that has its plan and its verdict; a search that has its answer."""
     plan, verdict = plans.get(dossier.run_id), dossier.verdict
     registered = _first(dossier, RecordKind.EXPERIMENT_REGISTERED) or _first(dossier, RecordKind.SEARCH_STARTED)
@@ -123,7 +136,7 @@ def _tested(dossier: Dossier, plans: Mapping[str, Plan], table: ControlTable, sc
         recover_s=verdict.recover_s,
         trials=verdict.trials,
         faults=_faults(dossier),
-        allowed=_allowed(dossier.records),
+        allowed=_allowed(dossier.records, answers),
         recorder=registered.record.recorder,
         source_commit=plan.source_commit,
         data_digest=plan.data_digest,
@@ -177,9 +190,41 @@ def _reversibility(kind: str) -> Reversibility:
         return Reversibility.RESTORES
 
 
-def _allowed(records: Sequence[Stored]) -> Allowed:
-    """Nothing in the log says that anybody had to allow it."""
-    return Allowed(kind="none")
+def _allowed(records: Sequence[Stored], answers: Mapping[int, Stored]) -> Allowed:
+    """By the permit that the ledger used up with the first fault, and the approval that it names."""
+    for stored in records:
+        use = stored.record.payload
+        if isinstance(use, PermitConsumed):
+            answer = answers.get(use.approval_seq)
+            said = answer.record.payload if answer is not None else None
+            decided = said if isinstance(said, ApprovalDecided) else None
+            standing = _rests_on(records, use.nonce) is Consent.STANDING
+            return Allowed(
+                kind="standing" if standing else "person",
+                seq=use.approval_seq,
+                by=decided.by if decided else "",
+                at=decided.decided_at if decided else None,
+                permit_seq=use.permit_seq,
+            )
+    last = _last_answer(records)
+    if last is not None and last[1].decision is Decision.APPROVE:  # agreed to, and ended before its first fault
+        return Allowed(kind="person", seq=last[0], by=last[1].by, at=last[1].decided_at)
+    needed = any(one.record.kind is RecordKind.APPROVAL_REQUESTED for one in records)
+    return Allowed(kind="withheld" if needed else "none")
+
+
+def _last_answer(records: Sequence[Stored]) -> tuple[int, ApprovalDecided] | None:
+    found = None
+    for stored in records:
+        answer = stored.record.payload
+        if isinstance(answer, ApprovalDecided) and answer.decision in ANSWERS:
+            found = (stored.seq, answer)
+    return found
+
+
+def _rests_on(records: Sequence[Stored], nonce: str) -> Consent | None:
+    permits = (one.record.payload for one in records)
+    return next((one.consent for one in permits if isinstance(one, PermitIssued) and one.nonce == nonce), None)
 
 
 def _unfinished(dossiers: Sequence[Dossier], scope: Scope) -> list[Unfinished]:
@@ -233,15 +278,17 @@ def _texts(note: Note, fact: str) -> list[str]:
 
 
 def _incidents(dossier: Dossier, scope: Scope) -> list[Incident]:
-    """Stop conditions that tripped and undos that failed, of runs of the period."""
+    """Stop conditions that tripped and undos that failed, of runs of the period, and how they were closed."""
     if dossier.plan is None or not scope.since <= dossier.started_at < scope.until:
         return []
+    opened, closed = _incident_records(dossier)
     found = []
     for stored in dossier.records:
-        what = _what_went_wrong(stored)
+        what = cause_of(stored)
         if what is None:
             continue
         detected_by, text = what
+        ours, end = opened.get(stored.seq), closed.get(stored.seq)
         found.append(
             Incident(
                 incident_id=f"INC-{stored.seq}",
@@ -249,26 +296,31 @@ def _incidents(dossier: Dossier, scope: Scope) -> list[Incident]:
                 experiment=dossier.experiment,
                 target=dossier.plan.target.name,
                 owner=dossier.plan.experiment.owner,
-                opened_at=stored.record.occurred_at,
+                opened_at=ours.record.occurred_at if ours else stored.record.occurred_at,
                 detected_by=detected_by,
                 what=text,
-                contained_at=_contained_at(dossier, stored.record.occurred_at),
-                seq=stored.seq,
+                contained_at=end[1].contained_at if end else _contained_at(dossier, stored.record.occurred_at),
+                seq=ours.seq if ours else stored.seq,
+                closed_at=end[0].record.occurred_at if end else None,
+                closed_by=end[1].by if end else "",
+                note=end[1].note if end else "",
             )
         )
     return found
 
 
-def _what_went_wrong(stored: Stored) -> tuple[str, str] | None:
-    """By whom it was seen and what it was; None for a record that is no incident."""
-    payload, kind = stored.record.payload, stored.record.kind
-    if kind is RecordKind.REVERT_FAILED and isinstance(payload, Act):
-        return payload.by or "revert", payload.error
-    if kind is RecordKind.STOP_TRIGGERED and isinstance(payload, Note):
-        by = str(payload.facts.get("by") or "")
-        if by == "stop condition" or payload.facts.get("reason") == Reason.STOP_CONDITION.value:
-            return "stop condition", payload.text
-    return None
+def _incident_records(dossier: Dossier) -> tuple[dict[int, Stored], dict[int, tuple[Stored, IncidentClosed]]]:
+    """By the record that tells the cause: how it was opened, and how it was closed."""
+    opened: dict[int, Stored] = {}
+    closed: dict[int, tuple[Stored, IncidentClosed]] = {}
+    causes: dict[str, int] = {}
+    for stored in dossier.records:
+        payload = stored.record.payload
+        if isinstance(payload, IncidentOpened):
+            opened[payload.cause_seq], causes[payload.incident_id] = stored, payload.cause_seq
+        elif isinstance(payload, IncidentClosed) and payload.incident_id in causes:
+            closed[causes[payload.incident_id]] = (stored, payload)
+    return opened, closed
 
 
 def _contained_at(dossier: Dossier, since: datetime) -> datetime | None:

@@ -194,6 +194,28 @@ class AirflowApi:
         value: JsonValue = self._call("GET", path)["value"]
         return value
 
+    def set_xcom(self, dag_id: str, run_id: str, task_id: str, key: str, value: JsonValue) -> None:
+        """Leave a value in a task's name, as anybody with the right to edit XComs may."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{_part(task_id)}/xcomEntries"
+        self._call("POST", path, {"key": key, "value": value, "map_index": -1})
+
+    def hitl(self, dag_id: str, run_id: str, task_id: str) -> Mapping[str, JsonValue]:
+        """What a task that waits for a person shows, and what was answered."""
+        found: Mapping[str, JsonValue] = self._call("GET", _hitl(dag_id, run_id, task_id))
+        return found
+
+    def answer(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        chosen: Sequence[str],
+        params: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        """Answer a task that waits; raises AirflowApiError (403) where this user is not assigned."""
+        body: dict[str, JsonValue] = {"chosen_options": list(chosen), "params_input": dict(params or {})}
+        self._call("PATCH", _hitl(dag_id, run_id, task_id), body)
+
     def log(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1) -> str:
         """The log of one try, as text."""
         path = f"/api/v2{_run(dag_id, run_id)}/taskInstances/{_part(task_id)}/logs/{try_number}"
@@ -290,6 +312,10 @@ def _checked(method: str, path: str, answer: httpx.Response) -> httpx.Response:
 
 def _run(dag_id: str, run_id: str) -> str:
     return f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}"
+
+
+def _hitl(dag_id: str, run_id: str, task_id: str) -> str:
+    return f"{_run(dag_id, run_id)}/taskInstances/{_part(task_id)}/-1/hitlDetails"
 
 
 def _part(text: str) -> str:

@@ -9,8 +9,10 @@ from airflow.sdk import DAG, get_parsing_context
 
 from chaos_tasks.errors import InvalidFile
 from chaos_tasks.loading import LoadedExperiment, load_experiment, load_experiments
+from chaos_tasks.model.consent import Consent
+from chaos_tasks.model.experiment import Experiment
 from chaos_tasks.settings import Settings, find_settings
-from squall_operators.rendering import render
+from squall_operators.rendering import Approvers, render
 from squall_operators.run_ids import experiment_of
 
 _NAMING = re.compile(r"^name:\s*[\"']?([a-z0-9-]+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
@@ -23,11 +25,23 @@ def settings_near(dag_file: str) -> Settings:
 
 def experiment_dags(dag_file: str) -> dict[str, DAG]:
     """DAG id -> DAG for every sound experiment; inside a task, only for the one that it belongs to."""
-    folder = settings_near(dag_file).experiments_dir
+    settings = settings_near(dag_file)
+    folder = settings.experiments_dir
     wanted = get_parsing_context().dag_id
     loaded = load_experiments(folder).experiments if wanted is None else _load_one(folder, experiment_of(wanted))
-    dags = [render(one) for one in loaded]
+    dags = [render(one, approvers_of(one.experiment, settings)) for one in loaded]
     return {dag.dag_id: dag for dag in dags}
+
+
+def approvers_of(experiment: Experiment, settings: Settings) -> Approvers | None:
+    """Who may be asked about an experiment; None where nobody is, or nobody may answer: its runs are refused then."""
+    entry = settings.targets.get(experiment.target)
+    if entry is None or experiment.ramp is not None:
+        return None
+    asked = settings.approvals.at(entry.environment)
+    if asked.strictest is not Consent.FOUR_EYES or not asked.people:
+        return None
+    return Approvers(asked.people, settings.approvals.respond_within)
 
 
 def experiment_names(dag_file: str) -> list[str]:

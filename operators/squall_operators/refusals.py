@@ -1,4 +1,4 @@
-"""Why a run never began: guards refuse before a plan is registered, so there is nothing to judge or publish."""
+"""Why a run never began: a guard refused it, or a person did, so there is nothing to judge or publish."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 
 
 def refusal_of(squall: Squall, run_id: str) -> str:
-    """The reason of the last refusal of a run without a plan; empty for a run that has one, or a verdict (a ramp)."""
+    """The reason of the last refusal of a run without a plan, or without an approval.
+
+    Empty for a run that has both, or a verdict (a ramp).
+    """
     from chaos_tasks.runs import Run
 
     run = Run(squall.ledger, run_id)
-    if run.registered() is not None or run.verdict() is not None:
+    if run.verdict() is not None:
         return ""
-    notes = [payload.text for payload in run.payloads(RecordKind.RUN_REFUSED) if isinstance(payload, Note)]
+    told = [payload for payload in run.payloads(RecordKind.RUN_REFUSED) if isinstance(payload, Note)]
+    notes = [note.text for note in told]
+    if run.registered() is not None:  # one that nobody agreed to has its plan, and nothing after it
+        return next((note.text for note in reversed(told) if note.facts.get("approval")), "")
     return notes[-1] if notes else "it was never registered; look at the log of the first failed task"

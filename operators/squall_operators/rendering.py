@@ -1,5 +1,6 @@
 """An experiment becomes a DAG: always the same nine tasks, with `revert` as the teardown of both `arm` and `inject`.
 
+Where somebody may have to agree first, there is a tenth before them.
 A ramp becomes four: one that asks all levels, and three that end it whatever became of the first.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +17,7 @@ from airflow.sdk.definitions.param import ParamsDict
 
 from chaos_tasks.loading import LoadedExperiment
 from chaos_tasks.model.experiment import Experiment
+from squall_operators.approval import ChaosApprovalOperator
 from squall_operators.forms import form_of
 from squall_operators.ramping import CloseRampOperator, PublishRampOperator, RampOperator
 from squall_operators.run_ids import dag_id_of
@@ -51,6 +54,15 @@ UPKEEP: Mapping[str, Any] = {
 }
 """Arguments of the DAGs that are not experiments."""
 
+
+@dataclass(frozen=True)
+class Approvers:
+    """Who may answer for an experiment, and how long they have."""
+
+    people: tuple[str, ...]
+    respond_within: timedelta
+
+
 _JINJA_OPENING = re.compile(r"\{(?=[{%#])")
 
 
@@ -62,8 +74,11 @@ def at(cron: str) -> CronTriggerTimetable:
     return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(0))
 
 
-def render(loaded: LoadedExperiment) -> DAG:
-    """One experiment as one DAG; equal files give equal DAGs."""
+def render(loaded: LoadedExperiment, approvers: Approvers | None = None) -> DAG:
+    """One experiment as one DAG; equal files give equal DAGs.
+
+    ``approvers``: where a second person may have to agree, and only there, the DAG has a step in which somebody does.
+    """
     experiment = loaded.experiment
     form = form_of(experiment)
     with DAG(
@@ -77,13 +92,13 @@ def render(loaded: LoadedExperiment) -> DAG:
         tags={"squall", f"risk:{experiment.risk}", f"target:{experiment.target}", *experiment.tags},
         default_args={"owner": experiment.owner, "retry_delay": PAUSE},
     ) as dag:
-        _ramp_tasks(loaded, sorted(form)) if experiment.ramp else _tasks(loaded, sorted(form))
+        _ramp_tasks(loaded, sorted(form)) if experiment.ramp else _tasks(loaded, sorted(form), approvers)
     dag.params = ParamsDict(form)  # afterwards, else each task gets a copy: a fifth of the time, and of the size
     return dag
 
 
-def _tasks(loaded: LoadedExperiment, form_fields: list[str]) -> None:
-    """The nine tasks; the two relations of the last lines are what makes an experiment safe on Airflow."""
+def _tasks(loaded: LoadedExperiment, form_fields: list[str], approvers: Approvers | None) -> None:
+    """The nine tasks, or ten; the two relations of the last lines are what makes an experiment safe on Airflow."""
     runs_after = loaded.experiment.analysis.recovery_trials > 0
     arm = ArmFaultOperator(
         task_id="arm",
@@ -114,6 +129,18 @@ def _tasks(loaded: LoadedExperiment, form_fields: list[str]) -> None:
     )
     verdict = VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE, retries=1, **CONTROL)
 
+    if approvers is not None:  # before anything is locked: people take hours
+        approve = ChaosApprovalOperator(
+            task_id="approve",
+            experiment=as_template(loaded.experiment),
+            experiment_sha256=loaded.sha256,
+            form_fields=form_fields,
+            people=approvers.people,
+            response_timeout=approvers.respond_within,
+            retries=2,  # of a process that was lost; an answer is final, whatever it was
+            pool=CONTROL_POOL,
+        )
+        approve >> arm
     arm >> baseline >> inject >> exercise >> revert >> recovery >> judge >> publish >> verdict
     # This makes setups of both.  One successful setup is enough for `revert` to run; clearing `exercise` injects again.
     revert.as_teardown(setups=[arm, inject], on_failure_fail_dagrun=True)

@@ -52,18 +52,7 @@ class ArmFaultOperator(SquallOperator):
 
     def request(self, run_id: str, context: Context) -> RunRequest:
         """What this DAG run asks for; raises GuardTripped for a conf that the form does not allow."""
-        from chaos_tasks.model.experiment import Experiment
-        from chaos_tasks.model.request import RunRequest
-
-        overrides = overrides_of(context, self.form_fields)
-        return RunRequest(
-            run_id=run_id,
-            campaign_id=str(conf_of(context).get(CAMPAIGN) or ""),
-            experiment=Experiment.model_validate_json(self.experiment),
-            experiment_file_sha256=self.experiment_sha256,
-            overrides=overrides,
-            requested_by=requested_by(context),
-        )
+        return run_request(run_id, context, self.experiment, self.experiment_sha256, self.form_fields)
 
 
 class TrainBaselineOperator(SquallOperator):
@@ -174,6 +163,24 @@ class VerdictOperator(SquallOperator):
             raise AirflowFailException(describe(verdict))
         self.log.info("%s", describe(verdict))
         return run_id
+
+
+def run_request(
+    run_id: str, context: Context, experiment: str, experiment_sha256: str, form_fields: Sequence[str]
+) -> RunRequest:
+    """What a DAG run asks for; raises GuardTripped for a conf that the form does not allow."""
+    from chaos_tasks.model.experiment import Experiment
+    from chaos_tasks.model.request import RunRequest
+
+    overrides = overrides_of(context, form_fields)
+    return RunRequest(
+        run_id=run_id,
+        campaign_id=str(conf_of(context).get(CAMPAIGN) or ""),
+        experiment=Experiment.model_validate_json(experiment),
+        experiment_file_sha256=experiment_sha256,
+        overrides=overrides,
+        requested_by=requested_by(context),
+    )
 
 
 def skip_if_refused(squall: Squall, run_id: str) -> None:

@@ -25,6 +25,7 @@ from chaos_tasks.runs import Run
 from chaos_tasks.settings import read_settings
 from tests.airflow_kills.project import prepare
 from tests.servers import make_short_folder
+from tests.system import guarded_target
 from tests.system.tiny_target import METHODS, TinyProject, make_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,7 @@ class Lab:
     project: TinyProject
     api: AirflowApi
     ledger: Ledger
+    url: str = ""
 
     def start(self, experiment: str, conf: dict[str, object] | None = None) -> DagRun:
         """Trigger an experiment's DAG."""
@@ -99,14 +101,14 @@ def local_lab() -> Iterator[Lab]:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in environment_of(project).items():
             environment.setenv(name, value)
-        options = options_of(project, prepare(project), lanes=2)
+        options = options_of(project, prepare(project) | guarded_target.prepare(project), lanes=2)
         try:
             state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER})
             assert state.airflow_password is not None
             settings = read_settings(project.config, {"SQUALL_HOME": str(project.home)})
             with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:
                 ledger = open_ledger(settings.ledger_url)
-                yield Lab(project, api, ledger)
+                yield Lab(project, api, ledger, state.airflow_url)
                 ledger.close()
         finally:
             stack.down(project.home)

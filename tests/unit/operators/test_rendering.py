@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
@@ -11,7 +13,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from chaos_tasks.loading import load_experiment
 from chaos_tasks.model.experiment import Experiment
-from squall_operators.rendering import CONTROL_POOL, WORK_POOL, as_template, render
+from squall_operators.approval import ChaosApprovalOperator
+from squall_operators.rendering import CONTROL_POOL, WORK_POOL, Approvers, as_template, render
 from tests.unit.operators.conftest import Squall
 
 ORDER = ["arm", "baseline", "inject", "exercise", "revert", "recovery", "judge", "publish", "verdict"]
@@ -119,3 +122,25 @@ def test_form_asks_for_what_may_be_overridden(dag: DAG) -> None:
 def test_documentation_shows_hypothesis_and_file(dag: DAG) -> None:
     assert "Training copes" in dag.doc_md
     assert "fault: test.touch" in dag.doc_md
+
+
+def test_an_approval_comes_before_anything_is_armed_or_locked_and_silence_ends_it(project: Squall) -> None:
+    asked = render(load_experiment(project.write("label-flip")), Approvers(("ana", "otto"), timedelta(hours=2)))
+    assert sorted(asked.task_ids) == sorted(["approve", *ORDER])
+    approve = asked.get_task("approve")
+    assert approve.downstream_task_ids == {"arm"}
+    assert approve.upstream_task_ids == set()
+    assert approve.assigned_users == [{"id": "ana", "name": "ana"}, {"id": "otto", "name": "otto"}]
+    assert approve.response_timeout == timedelta(hours=2)
+    assert (approve.defaults, approve.execution_timeout) == (None, None)
+    assert not approve.is_setup
+    assert json.dumps(DagSerialization.to_dict(asked))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"people": ()}, {"response_timeout": timedelta(0)}, {"defaults": "Approve"}, {"assigned_users": []}]
+)
+def test_an_approval_that_anybody_or_nobody_could_give_is_refused_when_the_dag_is_parsed(wrong: dict[str, Any]) -> None:
+    told: dict[str, Any] = {"task_id": "a", "experiment": "{}", "people": ("ana",), "response_timeout": timedelta(1)}
+    with pytest.raises(ValueError, match=r"anybody|must end|not for callers"):
+        ChaosApprovalOperator(**{**told, **wrong})
