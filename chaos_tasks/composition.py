@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import chaos_tasks
+from chaos_tasks.attesting.models import Models
 from chaos_tasks.beginning import Beginning
 from chaos_tasks.campaign import Campaigns
 from chaos_tasks.carrying import Carrier
@@ -56,6 +57,7 @@ class Squall(AbstractContextManager["Squall"]):
     beginning: Beginning
     exports: Exports
     packs: Packs
+    models: Models
     sweeper: Sweeper
     publisher: MlflowPublisher
     clock: Clock
@@ -107,6 +109,7 @@ def build(
 
     ``lever_handles``: where else the safety lever can be pulled.
     """
+    from chaos_tasks.tracking.models import MlflowRegistry
     from chaos_tasks.tracking.publisher import MlflowPublisher
     from chaos_tasks.workloads.runner import SupervisedRunner
 
@@ -170,6 +173,14 @@ def build(
         beginning=Beginning(campaigns, sweeper),
         exports=Exports(campaigns, clock, publisher.end_night),
         packs=Packs(ledger, sealer, clients, clock, who, found.home, chaos_tasks.__version__, publisher.show_pack),
+        models=Models(
+            ledger,
+            sealer,
+            clock,
+            who,
+            MlflowRegistry(found.mlflow_uri, found.home / "models"),
+            chaos_tasks.__version__,
+        ),
         sweeper=sweeper,
         publisher=publisher,
         clock=clock,

@@ -15,6 +15,7 @@ from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertErr
 
 COMMANDS = {
     "approvals": ("approvals", "Look at plans that wait for a second person, and answer."),
+    "attest": ("models", "Sign what a model's pipeline was shown to tolerate."),
     "audit": ("evidence", "Check the ledger."),
     "doctor": ("doctor", "Check this installation and the targets."),
     "down": ("stack", "Revert what is in, then stop everything that `up` started."),
@@ -27,6 +28,7 @@ COMMANDS = {
     "plan": ("planned", "Show what a run would do, and whether anything refuses it."),
     "probes": ("files", "List the registered probes."),
     "ramp": ("searches", "Step the intensity up: find where a target breaks."),
+    "promote": ("models", "Set an alias of a model, if a signed statement allows it."),
     "report": ("evidence", "Write the report of a night, a run or a period."),
     "repro": ("searches", "Repeat a run exactly, and compare the verdicts."),
     "resume": ("safety", "Release the safety lever."),

@@ -63,6 +63,8 @@ class RecordKind(StrEnum):
     CAMPAIGN_ADJUSTED = "campaign.adjusted"
     CAMPAIGN_ENDED = "campaign.ended"
     REPORT_ISSUED = "report.issued"
+    MODEL_ATTESTED = "model.attested"
+    MODEL_PROMOTED = "model.promoted"
     GATE_TESTED = "gate.tested"
     NOTICE_SENT = "notice.sent"
     NOTICE_FAILED = "notice.failed"
