@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -89,7 +89,7 @@ class Models:
         )
         return body.tested
 
-    def _record(self, kind: RecordKind, key: str, text: str, facts: dict[str, object]) -> None:
+    def _record(self, kind: RecordKind, key: str, text: str, facts: Mapping[str, object]) -> None:
         self.ledger.append(
             Record(
                 kind=kind,

@@ -29,7 +29,7 @@ def summary_of(runs: Iterable[Tested], subject: SubjectDigest, *, at: datetime, 
         raise SquallError(
             f"no judged run speaks about {subject.name}", remedy="run its experiments first: `squall suggest`"
         )
-    properties = sorted(name for run in latest for name in properties_of(run))
+    properties = _tolerated(latest)
     policies = [{"uri": "urn:squall:policy", "digest": {"sha256": policy}}] if policy else []
     return Statement(
         subject=(subject,),
@@ -64,11 +64,10 @@ def _latest(runs: Iterable[Tested]) -> list[Tested]:
     found: dict[str, Tested] = {}
     for run in sorted(runs, key=lambda one: one.verdict_seq):
         found[run.experiment] = run
-    return _without_contradicted(list(found.values()))
+    return list(found.values())
 
 
-def _without_contradicted(runs: list[Tested]) -> list[Tested]:
+def _tolerated(latest: Sequence[Tested]) -> list[str]:
     """A kind that one experiment withstood and another did not counts as not withstood."""
-    bad = {kind for run in runs if run.outcome is not Outcome.HELD for kind in run.fault_kinds}
-    held = [run for run in runs if run.outcome is Outcome.HELD and not bad & set(run.fault_kinds)]
-    return [*held, *[run for run in runs if run not in held]]
+    bad = {property_name(kind) for run in latest if run.outcome is not Outcome.HELD for kind in run.fault_kinds}
+    return sorted({name for run in latest for name in properties_of(run)} - bad)

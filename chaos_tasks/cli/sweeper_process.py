@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,19 @@ def start(squall: Squall) -> None:
     environment = {**os.environ, "SQUALL_LEDGER_URL": squall.settings.ledger_url}
     with log.open("ab") as out:
         command = [sys.executable, "-m", "chaos_tasks.cli", "sweep", "--watch", "--until-idle"]
-        subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=environment
-        )
+        _start_apart(command, environment, out.fileno())
     deadline = squall.clock.monotonic() + 20
     while squall.ledger.last_beat(SWEEPER) in (None, before):
         if squall.clock.monotonic() > deadline:
             raise SetupError("the sweeper did not start within 20 s", remedy=f"look into {log}")
         squall.clock.sleep(0.1)
+
+
+def _start_apart(command: list[str], environment: dict[str, str], out: int) -> None:
+    """Nobody waits for it: it outlives the command on purpose, so no object of ours stands for it."""
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, out, 1),
+        (os.POSIX_SPAWN_DUP2, out, 2),
+    ]
+    os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)

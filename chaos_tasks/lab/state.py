@@ -103,7 +103,7 @@ def save(state: LabState) -> None:
     write_private(lab_folder(state.home) / STATE_FILE, state.model_dump_json(indent=1))
     credentials = lab_folder(state.home) / CREDENTIALS_FILE
     if state.identities is not None:
-        write_private(credentials, json.dumps(_named(state), indent=1))
+        write_private(credentials, json.dumps(named(state.identities, state.machines, state.sealer), indent=1))
     ends = Endpoints(
         ledger_url=state.ledger_url,
         mlflow_uri=state.mlflow_uri,
@@ -122,10 +122,10 @@ def forget(home: Path) -> None:
     (home / ENDPOINTS_FILE).unlink(missing_ok=True)
 
 
-def _named(state: LabState) -> dict[str, dict[str, str]]:
-    identities, machines = state.identities, state.machines
-    if identities is None:
-        return {}
+def named(
+    identities: Identities, machines: MachinePeople | None, sealer: Credentials | None = None
+) -> dict[str, dict[str, str]]:
+    """The keys of the lab's people by the names that squall.toml and target files use."""
     # Not the administrator: nothing that runs an experiment may have that key.
     named: dict[str, Credentials | None] = {
         "pipeline": identities.pipeline,
@@ -135,7 +135,7 @@ def _named(state: LabState) -> dict[str, dict[str, str]]:
         "machines-injector": machines.injector if machines else None,
         "machines-reverter": machines.reverter if machines else None,
         "machines-auditor": machines.auditor if machines else None,
-        "sealer": state.sealer,
+        "sealer": sealer,
     }
     return {
         name: {"access_key_id": key.access_key, "secret_access_key": key.secret}

@@ -13,6 +13,7 @@ from chaos_tasks.tracking.models import MlflowRegistry
 from tests.unit.attesting.test_statements import FLIP, KEY, run
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own way to SQLAlchemy
 
 
 def test_an_alias_follows_the_evidence_and_an_edited_artifact_loses_it(tmp_path: Path) -> None:
@@ -30,7 +31,6 @@ def test_an_alias_follows_the_evidence_and_an_edited_artifact_loses_it(tmp_path:
     version = client.create_model_version("late-flights", source=Path(source).as_uri(), run_id=made.run_id)
     model = ModelVersion(name="late-flights", version=str(version.version))
     registry = MlflowRegistry(uri, tmp_path / "copies")
-    (tmp_path / "copies").mkdir()
     envelope = attest(model, registry.files(model), [run("missing-values")], KEY, at=NOW)
     gate = Gate((FLIP,), [KEY.verify_key], timedelta(days=7), lambda: NOW)
     gate.promote(model, "champion", envelope, registry)

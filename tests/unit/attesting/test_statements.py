@@ -140,8 +140,8 @@ CASES: dict[str, tuple[Change, type[SquallError], str]] = {
     "something else is required": (lambda r, e: (gate((FLIP, "process.kill")), MODEL, e), GuardTripped, "process.kill"),
     "it is old": (lambda r, e: (gate(at=NOW + timedelta(days=8)), MODEL, e), GuardTripped, "attest again"),
     "it is from the future": (lambda r, e: (gate(at=NOW - timedelta(hours=1)), MODEL, e), GuardTripped, "old at most"),
-    "a stranger signed it": (_forged, SignatureInvalid, ""),
-    "it was edited": (_edited, SignatureInvalid, ""),
+    "a stranger signed it": (_forged, SignatureInvalid, "sign"),
+    "it was edited": (_edited, SignatureInvalid, "sign"),
     "it is about a run": (_of_a_run, GuardTripped, "not a summary"),
 }
 
