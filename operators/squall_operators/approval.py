@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from squall_operators.base import build, reset_crash_handler
 from squall_operators.context import recorder_of, refuse_unreal_runs, squall_run_id
 from squall_operators.errors import as_task_failure
+from squall_operators.refusals import refusal_of
 from squall_operators.steps import run_request
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class ChaosApprovalOperator(ApprovalOperator):
             refuse_unreal_runs(context)
             with build(recorder_of(context)) as squall:
                 plan = squall.engine.propose(self._request(context))
+                refused = refusal_of(squall, plan.run_id)
+                if refused:  # a scheduler that was faster than the failed task tries it again: nobody is asked twice
+                    raise AirflowFailException(f"{plan.run_id} was refused: {refused}")
                 if squall.engine.approvals.is_settled(plan.run_id):
                     self.log.info("%s needs nobody's approval, or has it", plan.run_id)
                     return plan.run_id
