@@ -114,12 +114,12 @@ class Carrier:
         arriving = clone.with_name(f".{clone.name}.arriving")
         shutil.rmtree(arriving, ignore_errors=True)
         arriving.mkdir(parents=True)
-        with tarfile.open(fileobj=io.BytesIO(self._get(state.archive))) as archive:
+        with tarfile.open(fileobj=io.BytesIO(self._get(state.archive, of=clone))) as archive:
             archive.extractall(arriving, filter="tar")
         for name, large in state.large.items():
             path = arriving / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self._get(large.sha256))
+            path.write_bytes(self._get(large.sha256, of=clone))
             path.chmod(large.mode)
         for folder in _folders(clone):
             (arriving / folder.name).mkdir(exist_ok=True)
@@ -138,10 +138,10 @@ class Carrier:
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for path, name in _members(clone):
                 if path.is_file() and not path.is_symlink() and path.stat().st_size > SMALL_BYTES:
-                    large[name] = Large(sha256=self._put(path.read_bytes()), mode=path.stat().st_mode & 0o777)
+                    large[name] = Large(sha256=self._put(path.read_bytes(), of=clone), mode=path.stat().st_mode & 0o777)
                 else:
                     archive.add(path, name, recursive=False)
-        state = CloneState(nonce=secrets.token_hex(16), archive=self._put(buffer.getvalue()), large=large)
+        state = CloneState(nonce=secrets.token_hex(16), archive=self._put(buffer.getvalue(), of=clone), large=large)
         self._s3().put_object(Bucket=self.bucket, Key=self._key(clone), Body=state.model_dump_json().encode())
         self._hold(clone, state.nonce)
 
@@ -161,6 +161,36 @@ class Carrier:
             path.unlink(missing_ok=True)
         for folder in _folders(clone):
             shutil.rmtree(folder, ignore_errors=True)
+
+    @_reaching
+    def delete(self, clone: Path) -> list[tuple[str, int]]:
+        """Delete every object of a clone, its older versions too where the bucket keeps them; returns what was there.
+
+        Raises WorkloadError when something is still listed afterwards.
+        """
+        there = [*self._listed(self._key(clone)), *self._listed(self._key(clone).removesuffix(".json") + "/")]
+        for key, _, version in there:
+            told = {"VersionId": version} if version else {}
+            self._s3().delete_object(Bucket=self.bucket, Key=key, **told)  # type: ignore[arg-type]
+        if self._listed(self._key(clone)) or self._listed(self._key(clone).removesuffix(".json") + "/"):
+            raise WorkloadError(
+                f"objects of {clone.name} are still in the store after their deletion",
+                remedy="look at the bucket's versioning, its object lock and the rights of the store's credentials",
+            )
+        return [(key, size) for key, size, _ in there]
+
+    def _listed(self, prefix: str) -> list[tuple[str, int, str]]:
+        """Key, size and version of what begins so; delete markers too, of size 0."""
+        s3 = self._s3()
+        versioned: str | None = s3.get_bucket_versioning(Bucket=self.bucket).get("Status")
+        if not versioned:
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return [(one["Key"], one["Size"], "") for page in pages for one in page.get("Contents", [])]
+        found: list[tuple[str, int, str]] = []
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
+            found += [(one["Key"], one["Size"], one["VersionId"]) for one in page.get("Versions", [])]
+            found += [(one["Key"], 0, one["VersionId"]) for one in page.get("DeleteMarkers", [])]
+        return found
 
     # --- files of trials --------------------------------------------------------------------------------------
 
@@ -201,18 +231,22 @@ class Carrier:
         except ValidationError as error:
             raise WorkloadError(f"{self._key(clone)} in the store is damaged", remedy="look at that object") from error
 
-    def _put(self, content: bytes) -> str:
+    def _object(self, digest: str, of: Path | None) -> str:
+        """A clone's bytes lie below its own key, so that they can all be deleted with it."""
+        return self._named(f"clones/{of.relative_to(self.home)}/{digest}" if of else f"objects/{digest}")
+
+    def _put(self, content: bytes, *, of: Path | None = None) -> str:
         digest = hashlib.sha256(content).hexdigest()
-        if not self._has(digest):
-            self._s3().put_object(Bucket=self.bucket, Key=self._named(f"objects/{digest}"), Body=content)
+        if not self._has(digest, of=of):
+            self._s3().put_object(Bucket=self.bucket, Key=self._object(digest, of), Body=content)
         return digest
 
-    def _has(self, digest: str) -> bool:
-        found = self._s3().list_objects_v2(Bucket=self.bucket, Prefix=self._named(f"objects/{digest}"), MaxKeys=1)
+    def _has(self, digest: str, *, of: Path | None = None) -> bool:
+        found = self._s3().list_objects_v2(Bucket=self.bucket, Prefix=self._object(digest, of), MaxKeys=1)
         return found.get("KeyCount", 0) > 0
 
-    def _get(self, digest: str) -> bytes:
-        content = self._s3().get_object(Bucket=self.bucket, Key=self._named(f"objects/{digest}"))["Body"].read()
+    def _get(self, digest: str, *, of: Path | None = None) -> bytes:
+        content = self._s3().get_object(Bucket=self.bucket, Key=self._object(digest, of))["Body"].read()
         if hashlib.sha256(content).hexdigest() != digest:
             raise WorkloadError(f"object {digest[:12]} of the store is damaged", remedy="look at the bucket's disk")
         return content

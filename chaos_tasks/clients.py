@@ -24,6 +24,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError, model_validator
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value
 from chaos_tasks.ports import CallerClient
+from chaos_tasks.redacting import know, passwords_of, reveal
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -115,10 +116,12 @@ class NamedClients:
         """A redis client that answers in bytes; it connects at its first command."""
         import redis
 
+        revealed = reveal(url, os.environ)
+        know(passwords_of(revealed))
         with self._lock:
             if ("redis", url) not in self._made:
                 self._made["redis", url] = redis.Redis.from_url(
-                    url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=READ_TIMEOUT_S
+                    revealed, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=READ_TIMEOUT_S
                 )
         client: Redis = self._made["redis", url]
         return client
@@ -149,7 +152,10 @@ class NamedClients:
 
 def from_credentials(credentials: Mapping[str, Mapping[str, str]]) -> NamedClients:
     """Clients for these named credentials; raises SetupError naming the wrong one, never its content."""
-    return NamedClients({name: _parsed(name, given) for name, given in credentials.items()})
+    parsed = {name: _parsed(name, given) for name, given in credentials.items()}
+    hidden = [secret for one in parsed.values() for secret in (one.secret_access_key, one.session_token)]
+    know(secret.get_secret_value() for secret in hidden)
+    return NamedClients(parsed)
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> NamedClients:

@@ -18,16 +18,18 @@ from chaos_tasks.campaign import Campaigns
 from chaos_tasks.carrying import Carrier
 from chaos_tasks.clients import from_environment
 from chaos_tasks.clock import SystemClock
+from chaos_tasks.disposing import Disposal
 from chaos_tasks.engine import Engine, EngineParts
 from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.exercising import TrialLoop
 from chaos_tasks.exporting import Exports
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
-from chaos_tasks.notifying.channels import channels_of
+from chaos_tasks.notifying.channels import channels_of, secrets_of_webhook
 from chaos_tasks.notifying.telling import LedgerNotifier
 from chaos_tasks.packing import Packs
 from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, TrialRunner
+from chaos_tasks.redacting import guard_logs, know, know_environment, passwords_of
 from chaos_tasks.safety import guards
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.sealing.keyring import Keyring
@@ -59,6 +61,7 @@ class Squall(AbstractContextManager["Squall"]):
     packs: Packs
     models: Models
     sweeper: Sweeper
+    disposal: Disposal
     publisher: MlflowPublisher
     clock: Clock
     clients: Clients
@@ -114,6 +117,8 @@ def build(
     from chaos_tasks.workloads.runner import SupervisedRunner
 
     found = settings or find_settings()
+    guard_logs()
+    know_settings(found)
     found.home.mkdir(parents=True, exist_ok=True)
     who = (recorder or Recorder()).model_copy(
         update={"host": socket.gethostname(), "squall_version": chaos_tasks.__version__}
@@ -121,7 +126,10 @@ def build(
     clock = SystemClock()
     ledger = open_ledger(found.ledger_url)
     clients = from_environment(_environment(found))
-    workspaces = Workspaces(found.home, found.python, clients, Carrier.of(found.variables, found.home, clients))
+    carrier = Carrier.of(found.variables, found.home, clients)
+    workspaces = Workspaces(found.home, found.python, clients, carrier)
+    kept = {name: entry.data.keep_trials for name, entry in found.targets.items()}
+    disposal = Disposal(found.home, ledger, clock, who, carrier, kept)
 
     def open_runner(plan: Plan) -> TrialRunner:
         return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")
@@ -150,7 +158,18 @@ def build(
     channels = channels_of(found.notify, found.home, found.variables, clock)
     notifier = LedgerNotifier(ledger, clock, who, channels, found.notify.repeat_after)
     parts = EngineParts(
-        found, ledger, clock, clients, workspaces, publisher, who, loop, notifier, lock_wait_s=lock_wait_s, lever=lever
+        found,
+        ledger,
+        clock,
+        clients,
+        workspaces,
+        publisher,
+        who,
+        loop,
+        notifier,
+        lock_wait_s=lock_wait_s,
+        lever=lever,
+        disposal=disposal,
     )
     engine = Engine(parts)
     campaigns = Campaigns(found, ledger, clock, who)
@@ -164,6 +183,7 @@ def build(
         who,
         notifier,
     )
+    sweeper = Sweeper(ledger, clock, clients, workspaces, who, notifier, disposal)
     return Squall(
         settings=found,
         ledger=ledger,
@@ -182,6 +202,7 @@ def build(
             chaos_tasks.__version__,
         ),
         sweeper=sweeper,
+        disposal=disposal,
         publisher=publisher,
         clock=clock,
         clients=clients,
@@ -199,6 +220,14 @@ def _text_of(path: Path) -> str:
         raise SetupError(
             f"{path} cannot be read ({type(error).__name__})", remedy="give the file of a checkpoint"
         ) from error
+
+
+def know_settings(settings: Settings) -> None:
+    """Register what must never leave: secrets of the environment, passwords of addresses, addresses of webhooks."""
+    know_environment(settings.variables)
+    know(word for url in (settings.ledger_url, settings.mlflow_uri) for word in passwords_of(url))
+    for hook in settings.notify.webhooks.values():
+        know([settings.variables.get(hook.secret_variable, ""), *secrets_of_webhook(hook.url, settings.variables)])
 
 
 def _environment(settings: Settings) -> dict[str, str]:

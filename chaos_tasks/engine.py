@@ -21,6 +21,7 @@ from chaos_tasks.approving import incidents
 from chaos_tasks.approving.desk import Answer, ApprovalDesk
 from chaos_tasks.carrying import carried
 from chaos_tasks.controls import packages_digest
+from chaos_tasks.disposing import Disposal
 from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
@@ -98,6 +99,7 @@ class EngineParts:
     notifier: Notifier | None = None
     lock_wait_s: float = 0.0
     lever: Lever | None = None
+    disposal: Disposal | None = None
 
 
 @dataclass(frozen=True)
@@ -446,6 +448,7 @@ class Engine:
         run = Run(self.parts.ledger, run_id)
         judged = run.verdict()
         if judged is not None:
+            self._dispose(run_id)  # an earlier try may have died before it
             return judged
         plan = self._plan(run_id)
         self._open_incidents(run_id)
@@ -456,9 +459,19 @@ class Engine:
         verdict = judge(plan, known.trials, known.observations, run.handles(), facts, now, pairs=known.pairs)
         self._writer(plan).write(RecordKind.EVALUATE_VERDICT, Judged(verdict=verdict), outcome=verdict.outcome)
         self._unlock(plan)
+        self._dispose(run_id)
         if verdict.needs_action:
             self._tell(lambda: of_verdict(self.parts.ledger, verdict, plan, at=self.parts.clock.now()))
         return verdict
+
+    def _dispose(self, run_id: str) -> None:
+        """No copy of the data outlives the verdict; what cannot be deleted now is tried again by the sweep."""
+        if self.parts.disposal is None:
+            return
+        try:
+            self.parts.disposal.clones(run_id, by="verdict")
+        except (SquallError, OSError) as error:
+            log.warning("the clone of run %s is not deleted: %s", run_id, _said(error))
 
     def publish(self, run_id: str) -> str:
         """Publish a judged run to where people look; the outcome stands whether or not this works."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from chaos_tasks import registry, strict_yaml
 from chaos_tasks.errors import GuardTripped, InvalidFile, Problem, SquallError
 from chaos_tasks.model.experiment import Experiment, Unit
 from chaos_tasks.model.target import Target
+from chaos_tasks.redacting import by_reference, secrets_in
 from chaos_tasks.strict_yaml import Document, Location
 from chaos_tasks.validation import problems_of
 
@@ -65,6 +67,7 @@ def load_files(paths: Iterable[Path]) -> Loaded:
 def load_experiment(path: Path) -> LoadedExperiment:
     """Load one experiment file; raises InvalidFile."""
     document = strict_yaml.load(path)
+    _refuse_secrets(document)
     try:
         experiment = Experiment.model_validate(document.content)
     except ValidationError as error:
@@ -77,6 +80,26 @@ def load_experiment(path: Path) -> LoadedExperiment:
         raise InvalidFile(path, tuple(kinds))
     text = path.read_text(encoding="utf-8")
     return LoadedExperiment(path, hashlib.sha256(text.encode()).hexdigest(), text, experiment)
+
+
+def _refuse_secrets(document: Document) -> None:
+    """Experiments and targets go on record whole, so no secret may stand in them; raises InvalidFile."""
+    problems = [
+        Problem(
+            document.line(_location(one.path)),
+            one.path,
+            f"here stands what looks like a secret ({one.rule.replace('_', ' ')})",
+            "put it into an environment variable, and write ${NAME} in its place",
+        )
+        for one in secrets_in(document.content)
+    ]
+    if problems:
+        raise InvalidFile(document.path, tuple(problems))
+
+
+def _location(path: str) -> Location:
+    parts = path.replace("[", ".").replace("]", "").split(".")
+    return tuple(int(part) if part.isdigit() else part for part in parts)
 
 
 def _kind_problems(document: Document) -> list[Problem]:
@@ -174,7 +197,8 @@ _STEPPABLE = "`squall faults` shows which faults have an intensity; `squall faul
 def load_target(path: Path, variables: Mapping[str, str], *, keep_unset: bool = False) -> Target:
     """Load a target file, with ${NAME} replaced by variables; raises InvalidFile."""
     document = strict_yaml.load(path)
-    strict_yaml.expand(document, variables, keep_unset=keep_unset)
+    _refuse_secrets(document)
+    strict_yaml.expand(document, by_reference(variables, os.environ), keep_unset=keep_unset)
     try:
         return Target.model_validate(document.content)
     except ValidationError as error:

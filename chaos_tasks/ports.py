@@ -65,6 +65,9 @@ class LedgerReader(Protocol):
     def last_beat(self, name: str) -> datetime | None:
         """When the named watcher last said that it is alive."""
 
+    def locked_runs(self) -> frozenset[str]:
+        """Runs that hold a lock, or stand in line for one, under a lease that is not over."""
+
     def waiting(self) -> list[Waiting]:
         """Runs in line for their locks, in order, also those whose place has run out."""
 

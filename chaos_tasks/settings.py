@@ -17,6 +17,7 @@ from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.consent import ApprovalPolicy
+from chaos_tasks.model.data import DataDeclaration, DataPolicy
 from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.identity import IdentityPolicy
 from chaos_tasks.model.limits import BlastLimits
@@ -53,6 +54,7 @@ class TargetEntry(Value):
     environment: str = Field(description="lab, dev, staging, production, ...")
     disposable: bool = Field(False, description="Irreversible faults run on disposable targets only.")
     families: tuple[str, ...] = Field((), description="Families of faults that may be used on it.")
+    data: DataDeclaration = Field(DataDeclaration(), description="What its data are, and where copies may lie.")
     identities: IdentityPolicy = Field(IdentityPolicy(), description="Who injects, who reverts, and what is proved.")
 
 
@@ -96,6 +98,7 @@ class Settings(Value):
     keys: KeyFiles = Field(KeyFiles(), description="Keys that sign, and keys that are known.")
     checkpoints: SealingPlaces = Field(SealingPlaces(), description="Where signed heads of the log are kept.")
     approvals: ApprovalPolicy = Field(ApprovalPolicy(), description="Who has to agree before.")
+    data: DataPolicy = Field(DataPolicy(), description="What may be copied, and where places are.")
     variables: Mapping[str, str] = Field(default_factory=dict)
 
     def target_path(self, name: str) -> Path:
@@ -142,6 +145,16 @@ class _File(Value):
     keys: KeyFiles | None = None
     checkpoints: SealingPlaces | None = None
     approvals: ApprovalPolicy = ApprovalPolicy()
+    data: DataPolicy = DataPolicy()
+
+    @model_validator(mode="after")
+    def _places_are_declared(self) -> Self:
+        """A misspelt place would be none."""
+        named = {name for entry in self.targets.values() for name in entry.data.residency}
+        unknown = sorted(named - set(self.data.places))
+        if unknown:
+            raise ValueError(f"residency names {', '.join(unknown)}, which [data.places] does not have")
+        return self
 
     @model_validator(mode="after")
     def _names_what_there_is(self) -> Self:
@@ -208,6 +221,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         keys=file.keys or ends.keys,
         checkpoints=file.checkpoints or ends.checkpoints,
         approvals=file.approvals,
+        data=file.data,
         variables={"SQUALL_ROOT": str(root), "SQUALL_HOME": str(home), **ends.variables, **env},
     )
 

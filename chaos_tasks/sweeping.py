@@ -5,6 +5,7 @@ One routine, four callers: the revert task, `squall sweep --watch`, the sweeper 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.approving import incidents
 from chaos_tasks.carrying import carried
+from chaos_tasks.disposing import Disposal
 from chaos_tasks.errors import LedgerError, SetupError, SquallError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.base import Value
@@ -31,6 +33,8 @@ from chaos_tasks.workspaces import Workspaces
 
 UNTOUCHED = OPEN_PHASES - {Phase.REVERTING, Phase.UNREVERTED}
 """What nobody has tried to revert yet."""
+
+log = logging.getLogger(__name__)
 
 NEIGHBOUR_S = 30.0
 """A sweeper that has not beaten for so long is not waited for; what it alone could prove is then unreverted."""
@@ -62,6 +66,7 @@ class Sweeper:
     workspaces: Workspaces
     recorder: Recorder
     notifier: Notifier | None = None
+    disposal: Disposal | None = None
 
     def sweep(self, *, by: str = "sweep", watching: bool = False) -> tuple[Swept, ...]:
         """Revert every open handle whose lease is over.
@@ -75,7 +80,18 @@ class Sweeper:
             swept += self._revert_all(self.ledger.handles(phases=UNTOUCHED), lever.WHO)
         self._beat(watching)
         self._tell(swept)
+        self._tidy(by)
         return swept
+
+    def _tidy(self, by: str) -> None:
+        """Delete clones of killed runs, and what was kept long enough; reverting comes first, so it never fails."""
+        if self.disposal is None:
+            return
+        try:
+            self.disposal.left_behind(by=by)
+            self.disposal.trials_now_and_then(by=by)
+        except (SquallError, OSError) as error:
+            log.warning("not everything that is to go could be deleted: %s", error)
 
     def _beat(self, watching: bool) -> None:
         if watching:
@@ -154,6 +170,9 @@ class Sweeper:
         states = self.ledger.handles(run_id=run_id)
         if all(state.phase is Phase.REVERTED for state in states):
             self.ledger.release(run_id)
+            if self.disposal is not None:
+                with suppress(SquallError, OSError):
+                    self.disposal.clones(run_id, by="sweep")
 
     def _parts(self, state: HandleState) -> ActParts:
         handle = state.handle

@@ -15,6 +15,7 @@ from chaos_tasks.model.spec import Companion, FiringSpec, ForkSpec, TrialSpec
 from chaos_tasks.model.target import Ec2InstanceResource, GateSignal, RedisStreamResource, S3Resource
 from chaos_tasks.model.trial import Arm, Launch, SignalEvent, Trial, TrialStatus
 from chaos_tasks.planning import stream_prefix
+from chaos_tasks.redacting import reveal
 
 if TYPE_CHECKING:
     from chaos_tasks.workspaces import Workspaces
@@ -82,11 +83,11 @@ def trial_spec(
         experiment=plan.experiment.name,
         arm=arm,
         seed=seed,
-        command=(*render(target, values), *_more_arguments(plan, rung, fork)),
+        command=tuple(_revealed(word) for word in (*render(target, values), *_more_arguments(plan, rung, fork))),
         cwd=prepared.repo,
         environment={
             "PATH": interpreter_first(workspaces.python, os.environ.get("PATH", "")),
-            **render_environment(target, values),
+            **{name: _revealed(text) for name, text in render_environment(target, values).items()},
             **workspaces.credentials(target),
         },
         out=values["out"],
@@ -111,6 +112,11 @@ def trial_spec(
         plan_sha256=plan.content_sha256,
         recorder=recorder,
     )
+
+
+def _revealed(text: str) -> str:
+    """Secrets stand in the plan by the name of their variable, and are filled in for the workload alone."""
+    return reveal(text, os.environ)
 
 
 def _more_arguments(plan: Plan, rung: str, fork: ForkSpec | None) -> tuple[str, ...]:
@@ -220,6 +226,6 @@ def blocked_trial(plan: Plan, arm: Arm, seed: int, prepared: Prepared) -> Trial:
             Launch(pid=0, started_at=prepared.started_at, ended_at=prepared.ended_at, exit_code=prepared.exit_code),
         ),
         signals=(signal,),
-        error=prepared.error or detail,
+        error=detail,  # what it printed stays in its log: it may quote rows
         stands_for=len(plan.seeds),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from chaos_tasks.ledger import DatabaseLedger, open_ledger
-from tests.system.tiny_target import TinyProject, make_project
+from tests.system.tiny_target import ROWS, TinyProject, make_project
 
 ROOT = Path(__file__).resolve().parents[1]
 LOG_ITSELF = ("--require", "integrity", "--require", "order", "--require", "completeness")
@@ -129,7 +129,11 @@ class Tiny:
 
     def start(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:
         """Start `squall` as a process of its own."""
-        command = [sys.executable, "-m", "chaos_tasks.cli", *map(str, arguments)]
+        return self.start_program("-m", "chaos_tasks.cli", *arguments, **extra)
+
+    def start_program(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:
+        """Start Python in the project's environment."""
+        command = [sys.executable, *map(str, arguments)]
         pipe = subprocess.PIPE
         env = {**self._environment(), **extra}
         process = subprocess.Popen(
@@ -205,9 +209,9 @@ def until(true: Callable[[], bool], what: str, timeout_s: float = 40) -> None:
     raise AssertionError(f"not within {timeout_s} s: {what}")
 
 
-def make_tiny(root: Path) -> Tiny:
+def make_tiny(root: Path, *, rows: str = ROWS) -> Tiny:
     """The project with two more targets: a repository without DVC, and one that may not be hurt."""
-    tiny = Tiny(make_project(root, root / "no-dag-files"))
+    tiny = Tiny(make_project(root, root / "no-dag-files", rows=rows))
     (root / "code" / "train.py").write_text(TRAIN)
     tiny.behave("well")
     tiny.project.config.write_text(tiny.project.config.read_text() + MORE_TARGETS)

@@ -10,6 +10,7 @@ import click
 
 from chaos_tasks.auditing.answers import FIVE, Finding, Question, State
 from chaos_tasks.cli.exit_codes import ExitCode
+from chaos_tasks.errors import LedgerError
 
 if TYPE_CHECKING:
     from chaos_tasks.composition import Squall
@@ -81,6 +82,34 @@ def _pack(squall: Squall, scope: Scope, to: str, signers: tuple[str, ...]) -> in
 @click.group("audit")
 def audit_command() -> None:
     """Check the ledger."""
+
+
+@audit_command.command("erase")
+@click.argument("numbers", nargs=-1, type=click.IntRange(0))
+@click.option("--run", "run_id", help="Every payload of this run.")
+@click.option("--reason", required=True, help="Why; on record.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase_command(numbers: tuple[int, ...], run_id: str | None, reason: str, yes: bool) -> int:
+    """Erase payloads of the records with these NUMBERS, or of a run: for good, and proofs stay valid.
+
+    Copies that were made before, in MLflow, in reports and in backups, are not reached.
+    """
+    if bool(numbers) == bool(run_id):
+        raise click.UsageError("give numbers of records, or --run")
+    from chaos_tasks.cli.people import me
+    from chaos_tasks.composition import build
+    from chaos_tasks.erasing import Eraser
+    from chaos_tasks.ledger.database_ledger import DatabaseLedger
+
+    if not yes:
+        click.confirm("What is erased cannot be brought back. Go on?", abort=True)
+    with build() as squall:
+        if not isinstance(squall.ledger, DatabaseLedger):
+            raise LedgerError("this ledger keeps no log to erase from", remedy="use SQLite or PostgreSQL")
+        eraser = Eraser(squall.ledger, me(), reason, squall.clock, squall.engine.parts.recorder)
+        erased = eraser.of_run(run_id) if run_id else tuple(seq for seq in numbers if eraser.one(seq))
+    click.echo(f"erased the payloads of {len(erased)} records; copies in MLflow, reports and backups are not reached")
+    return ExitCode.HELD
 
 
 @audit_command.command("checkpoint")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from traceback import format_exception
+from types import TracebackType
 from typing import Any
 
 import click
@@ -12,6 +14,7 @@ import click
 import chaos_tasks
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertError, SquallError, UnknownKind, of_system
+from chaos_tasks.redacting import redacted
 
 COMMANDS = {
     "approvals": ("approvals", "Look at plans that wait for a second person, and answer."),
@@ -27,6 +30,7 @@ COMMANDS = {
     "night": ("night", "Run one night of experiments on Airflow."),
     "plan": ("planned", "Show what a run would do, and whether anything refuses it."),
     "probes": ("files", "List the registered probes."),
+    "prune": ("safety", "Delete clones of killed runs, and files of trials kept long enough."),
     "ramp": ("searches", "Step the intensity up: find where a target breaks."),
     "promote": ("models", "Set an alias of a model, if a signed statement allows it."),
     "report": ("evidence", "Write the report of a night, a run or a period."),
@@ -73,7 +77,13 @@ def squall() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a wrong input never ends in a traceback."""
+    sys.excepthook = _unforeseen
     sys.exit(run(arguments))
+
+
+def _unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A bug of ours: its traceback without secrets."""
+    click.echo(redacted("".join(format_exception(kind, error, trace))), err=True, nl=False)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -98,9 +108,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(error: SquallError) -> ExitCode:
-    click.secho(f"squall: {error}", fg="red", err=True)
+    click.secho(f"squall: {redacted(str(error))}", fg="red", err=True)
     for note in getattr(error, "__notes__", ()):
-        click.secho(f"  {note}", fg="red", err=True)
+        click.secho(f"  {redacted(note)}", fg="red", err=True)
     return _code_of(error)
 
 

@@ -159,3 +159,17 @@ def resume_command(all_handles: bool) -> int:
 
 def _release_of(handle: str) -> str:
     return f"remove the {handle} (the next task sees it), or `squall resume --all-handles` if it is gone already"
+
+
+@click.command("prune")
+def prune_command() -> int:
+    """Delete clones of killed runs, and what targets keep no longer: files of trials, payloads of the ledger."""
+    from chaos_tasks.composition import build
+    from chaos_tasks.erasing import old_payloads
+
+    with build() as squall:
+        clones = squall.disposal.left_behind(by=me())
+        runs = squall.disposal.trials(by=me())
+        payloads = old_payloads(squall, by=me())
+    click.echo(f"clones of {len(clones)} runs, files of {len(runs)} runs and {payloads} payloads deleted")
+    return ExitCode.HELD

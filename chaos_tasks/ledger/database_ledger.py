@@ -63,9 +63,9 @@ class DatabaseLedger:
         """Size and root of the log: what a checkpoint signs."""
         return store.head(self._database)
 
-    def raw_rows(self) -> Iterator[store.RawRow]:
-        """Every row of the log as the database has it, for verification."""
-        return store.raw_rows(self._database)
+    def raw_rows(self, *, after_seq: int = -1) -> Iterator[store.RawRow]:
+        """Rows of the log as the database has them, for verification."""
+        return store.raw_rows(self._database, after_seq=after_seq)
 
     def size(self) -> int:
         """Number of records, whether or not the head can be read."""
@@ -111,6 +111,12 @@ class DatabaseLedger:
         with self._database.transaction() as session:
             if not actors.may_say(record):
                 self._refuse_superseded(session, record.run_id)
+            return store.append(session, record)
+
+    def erase(self, seq: int, record: Record) -> Stored:
+        """Delete the payload of a record, and append the record that says so, in one transaction."""
+        with self._database.transaction() as session:
+            store.erase(session, seq)
             return store.append(session, record)
 
     def arm(self, handle: Handle, record: Record, *, lease_s: float) -> HandleState:

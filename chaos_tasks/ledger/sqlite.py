@@ -53,6 +53,7 @@ class SqliteDatabase(Database):
                 remedy="end the other programs that have the file open, then try again",
             )
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")  # what is erased is overwritten in the file too
 
     def execute(self, connection: sqlite3.Connection, sql: str, params: Sequence[object]) -> list[Row]:
         """Run one statement."""

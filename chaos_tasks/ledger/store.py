@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from chaos_tasks.errors import IdempotencyConflict, LedgerError
 from chaos_tasks.ledger import header, merkle
+from chaos_tasks.ledger.border import at_border, of_redactions
 from chaos_tasks.ledger.database import Database, Row, Session
 from chaos_tasks.ledger.header import Entry
 from chaos_tasks.model.record import Record, RecordKind, Stored
@@ -36,7 +37,18 @@ class RawRow(NamedTuple):
 
 
 def append(session: Session, record: Record) -> Stored:
-    """Write a record once, in the caller's transaction; raises IdempotencyConflict for its key with other content."""
+    """Write a record once, in the caller's transaction; raises IdempotencyConflict for its key with other content.
+
+    Secrets are left out of it, and a second record says where.
+    """
+    clean, found = at_border(record)
+    stored = _append(session, clean)
+    if found:
+        _append(session, of_redactions(clean, found))
+    return stored
+
+
+def _append(session: Session, record: Record) -> Stored:
     # Each statement is a round trip that all other writers wait for: the head and the known record are one.
     row = session.row(
         "SELECT h.size, h.frontier, r.seq, r.header, r.salt, r.payload FROM squall_head h "
@@ -60,6 +72,11 @@ def append(session: Session, record: Record) -> Stored:
         session.write(f"INSERT INTO squall_node (level, idx, hash) VALUES {rows}", *chain.from_iterable(completed))
     session.write("UPDATE squall_head SET size = ?, frontier = ? WHERE id = 1", size + 1, b"".join(frontier))
     return header.decode(size, entry)
+
+
+def erase(session: Session, seq: int) -> None:
+    """Delete a payload with its salt, without which the commitment in the header cannot be guessed at."""
+    session.write("UPDATE squall_record SET payload = NULL, salt = NULL WHERE seq = ?", seq)
 
 
 def head(database: Database) -> Head:

@@ -83,6 +83,10 @@ class RecordKind(StrEnum):
     OVERRIDE_USED = "override.used"
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_CLOSED = "incident.closed"
+    PAYLOAD_REDACTED = "payload.redacted"
+    PAYLOAD_ERASED = "payload.erased"
+    CLONE_DELETED = "clone.deleted"
+    FILES_PRUNED = "files.pruned"
 
 
 class Registered(Value):

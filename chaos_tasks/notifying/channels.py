@@ -23,6 +23,7 @@ from chaos_tasks.ports import Clock
 from chaos_tasks.settings import Notify, Webhook
 
 FIRST_PAUSE_S = 0.5
+LONG_PATH = 16  # shorter ones are words, not keys
 AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 SIGNATURE, TIMESTAMP, NOTICE = "X-Squall-Signature", "X-Squall-Timestamp", "X-Squall-Notice"
 
@@ -109,6 +110,16 @@ def channels_of(
     files = (FileChannel(home / notify.file),) if notify.file else ()
     hooks = (WebhookChannel(name, hook, variables, clock) for name, hook in sorted(notify.webhooks.items()))
     return (*files, *hooks)
+
+
+def secrets_of_webhook(url: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """What of an address gives the right to post: the whole of it, its path with its query, the end of its path."""
+    try:
+        whole = _filled(url, variables)
+    except SetupError:
+        return ()
+    path = whole.partition("://")[2].partition("/")[2]
+    return (whole, *((path, path.rpartition("/")[2]) if len(path) >= LONG_PATH else ()))
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:

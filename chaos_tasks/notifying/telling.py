@@ -17,6 +17,7 @@ from chaos_tasks.model.record import Note, Record, RecordKind, Stored
 from chaos_tasks.notifying.channels import Channel, DeliveryError
 from chaos_tasks.notifying.notices import why_of
 from chaos_tasks.ports import Clock, Ledger, Notifier
+from chaos_tasks.redacting import redact
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ class LedgerNotifier:
     repeat_after: timedelta
 
     def tell(self, notice: Notice) -> None:
-        """Send through every channel that has not had it lately."""
+        """Send through every channel that has not had it lately; no secret goes out."""
+        notice = Notice.model_validate(redact(notice.model_dump(mode="json"))[0])
         log.info("%s", notice.text)
         for channel in self.channels:
             try:

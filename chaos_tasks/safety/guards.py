@@ -18,6 +18,7 @@ from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.target import CommandWorkload, Target
 from chaos_tasks.ports import LedgerReader
 from chaos_tasks.safety import calendar, lever, limits
+from chaos_tasks.safety.data import Copying
 from chaos_tasks.safety.lasting import longest, within
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.settings import Settings
@@ -47,6 +48,7 @@ class Rules:
     lever: Lever | None = None
     calendar: ChangeCalendar = field(default_factory=ChangeCalendar)
     limits: BlastLimits = field(default_factory=BlastLimits)
+    copying: Copying | None = None
 
 
 def rules_for(settings: Settings, target: str, *, on_airflow: bool, lever: Lever | None = None) -> Rules:
@@ -64,12 +66,21 @@ def rules_for(settings: Settings, target: str, *, on_airflow: bool, lever: Lever
         lever=lever,
         calendar=settings.calendar,
         limits=settings.limits,
+        copying=Copying(target, entry.data, settings.data, settings.home, store_region(settings)),
     )
+
+
+def store_region(settings: Settings) -> str:
+    """Region of the store that clones go to; empty without one."""
+    told = settings.variables
+    return told.get("SQUALL_STORE_REGION", "us-east-1") if told.get("SQUALL_STORE") else ""
 
 
 def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
     """What can be refused from the files alone; raises GuardTripped."""
     _environment(target, rules)
+    if rules.copying is not None:
+        rules.copying.check()
     for step in experiment.method:
         _family(step, target, rules)
         _reversibility(step, target, rules)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from chaos_tasks.errors import SetupError
+from chaos_tasks.redacting import reveal
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "squall",
@@ -58,7 +59,8 @@ def attempt(
 ) -> subprocess.CompletedProcess[bytes]:
     """One command, whatever its exit code."""
     where = [] if folder is None else ["-C", str(folder)]
-    return subprocess.run(["git", *where, *arguments], env=environment(extra), capture_output=True, check=False)
+    told = [reveal(one, os.environ) for one in arguments]  # an address may name the variable that holds it
+    return subprocess.run(["git", *where, *told], env=environment(extra), capture_output=True, check=False)
 
 
 def show(folder: Path, revision: str, path: str) -> str | None:

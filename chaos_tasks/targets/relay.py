@@ -22,6 +22,7 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, cast
 
+from chaos_tasks.redacting import reveal
 from chaos_tasks.targets.stream import ACK_MS, COUNTERS_S, Ack, Keys, RelayFault, parse_fault
 
 if TYPE_CHECKING:
@@ -251,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import redis
 
     asked = _parser().parse_args(arguments)
-    client = redis.Redis.from_url(asked.url, protocol=2, socket_connect_timeout=3, socket_timeout=10)
+    url = reveal(asked.url, os.environ)  # by reference, so that no password stands in the list of processes
+    client = redis.Redis.from_url(url, protocol=2, socket_connect_timeout=3, socket_timeout=10)
     relay = _connected(client, asked)
     if relay is None:
         return 3

@@ -229,6 +229,12 @@ class MemoryLedger:
                 return False
             return True
 
+    def locked_runs(self) -> frozenset[str]:
+        """Runs that hold a lock, or stand in line for one, under a lease that is not over."""
+        with self._guard:
+            self._require_up()
+            return frozenset({held.run_id for held in self._locks if held.lease_until > self.now()} | set(self._line))
+
     def waiting(self) -> list[Waiting]:
         """Runs in line, in order."""
         with self._guard:

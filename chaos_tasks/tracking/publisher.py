@@ -17,6 +17,7 @@ from chaos_tasks.errors import LedgerError
 from chaos_tasks.judging.dossier import Dossier, read_dossier
 from chaos_tasks.model.base import canonical
 from chaos_tasks.ports import LedgerReader
+from chaos_tasks.redacting import redacted
 from chaos_tasks.tracking.artifacts import write_artifacts
 from chaos_tasks.tracking.content import RunView, arms, experiment_view, trial_view
 from chaos_tasks.tracking.reach import reachable
@@ -112,12 +113,13 @@ class MlflowPublisher:
         """Make the run or bring it up to date."""
         from mlflow.entities import Metric, Param, RunTag
 
-        tags = {**view.tags, KEY: view.key, "squall.run_id": run_id, **({PARENT: parent} if parent else {})}
+        shown = {name: redacted(value, free=False) for name, value in view.tags.items()}
+        tags = {**shown, KEY: view.key, "squall.run_id": run_id, **({PARENT: parent} if parent else {})}
         mlflow_id: str = known.info.run_id if known is not None else self._create(view, tags)
         at = _ms(view.ended_at)
         metrics = [Metric(metric.name, metric.value, at, metric.step) for metric in view.metrics]
         have = known.data.params if known is not None else {}
-        params = [Param(name, value) for name, value in view.params.items() if name not in have]
+        params = [Param(name, redacted(value, free=False)) for name, value in view.params.items() if name not in have]
         changed = [RunTag(name, value) for name, value in tags.items()] if known is not None else []
         self._log(mlflow_id, metrics, params, changed)
         self.client().set_terminated(mlflow_id, "FAILED" if view.failed else "FINISHED", at)

@@ -10,7 +10,7 @@ from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.target import CommandWorkload, DvcStageWorkload, Target
 from chaos_tasks.workloads.dvc_stage import stage_command
 
-PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
+PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
 
 
 def render(target: Target, values: Mapping[str, str]) -> tuple[str, ...]:

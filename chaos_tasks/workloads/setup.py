@@ -13,6 +13,7 @@ from chaos_tasks.errors import GuardTripped, WorkloadError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.target import CommandWorkload, DvcStageWorkload, SetupStep, Target
 from chaos_tasks.ports import Clock
+from chaos_tasks.redacting import lines, redact_file, reveal
 from chaos_tasks.workloads.command import render_environment, render_line, resource_values
 from chaos_tasks.workloads.environment import clean, interpreter_first
 from chaos_tasks.workloads.session import end_session
@@ -55,19 +56,25 @@ def run_setup(
     """
     workload: CommandWorkload | DvcStageWorkload = target.workload
     path = {"PATH": interpreter_first(values["python"], os.environ.get("PATH", ""))} if "python" in values else {}
-    environment = clean(os.environ, {**path, **render_environment(target, _only_known(target, values))})
+    environment = clean(os.environ, {**path, **_environment(target, values)})
     timeout_s = workload.timeout.total_seconds()
     results: list[StepResult] = []
     log_dir.mkdir(parents=True, exist_ok=True)
     for step in workload.setup:
         log = log_dir / f"setup-{step.name}.log"
-        command = render_line(step.run, values, what=f"setup step {step.name} of {target.name}")
+        words = render_line(step.run, values, what=f"setup step {step.name} of {target.name}")
+        command = tuple(reveal(word, os.environ) for word in words)
         results.append(_run(step, command, cwd, log, environment, timeout_s, clock, stop))
         if must_succeed and results[-1].exit_code != 0 and not results[-1].gate_refused:
             raise _failed(results[-1], log)
         if results[-1].exit_code != 0:
             break
     return tuple(results)
+
+
+def _environment(target: Target, values: Mapping[str, str]) -> dict[str, str]:
+    told = render_environment(target, _only_known(target, values))
+    return {name: reveal(text, os.environ) for name, text in told.items()}
 
 
 def _only_known(target: Target, values: Mapping[str, str]) -> Mapping[str, str]:
@@ -104,6 +111,7 @@ def _run(
         code = _wait(process, step, started + timeout_s, clock, stop)
     finally:
         end_session(process)
+        redact_file(log)
     return StepResult(
         name=step.name,
         gate=step.gate,
@@ -128,11 +136,13 @@ def _wait(
 
 def _failed(result: StepResult, log: Path) -> WorkloadError:
     how = "ran out of time" if result.timed_out else f"ended with exit code {result.exit_code}"
-    return WorkloadError(f"setup step {result.name} {how}; its log ends with:\n{result.tail}", remedy=f"read {log}")
+    error = WorkloadError(f"setup step {result.name} {how}", remedy=f"read {log}")
+    error.add_note(f"its log ends with:\n{result.tail}")  # for who is at the keyboard: it may quote rows of data
+    return error
 
 
 def last_lines(log: Path, count: int = LAST_LINES) -> str:
     """The end of a log, indented."""
     with suppress(OSError), log.open(encoding="utf-8", errors="replace") as stream:
-        return "".join(f"    {line}" for line in deque(stream, maxlen=count)).rstrip()
+        return "".join(f"    {line}" for line in deque(lines(stream), maxlen=count)).rstrip()
     return "    (no log)"

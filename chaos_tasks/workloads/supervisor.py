@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event, Thread
+from traceback import format_exception
 
 from pydantic import ValidationError
 
@@ -21,6 +22,7 @@ from chaos_tasks.errors import SetupError, SquallError
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.ports import Clients
+from chaos_tasks.redacting import know_environment, redacted
 from chaos_tasks.workloads.reply import Reply
 from chaos_tasks.workloads.trial_run import TrialRun, World
 
@@ -60,13 +62,14 @@ def _read(lines: SimpleQueue[Line], leave: Callable[[], object]) -> None:
 def _answer(line: bytes, stop: Event) -> Reply:
     try:
         spec = TrialSpec.model_validate_json(line)
+        know_environment({**os.environ, **spec.environment})
         return Reply(trial=TrialRun(spec, _world(stop)).run())
     except SquallError as error:
         return Reply(error=error.message, remedy=error.remedy)
     except ValidationError as error:
         return Reply(error=f"the trial's specification is wrong: {error.error_count()} problems")
     except Exception as error:  # noqa: BLE001  the runner must hear of it; the traceback is in the supervisor's log
-        sys.excepthook(*sys.exc_info())
+        sys.stderr.write(redacted("".join(format_exception(error))))
         return Reply(error=f"the supervisor failed: {type(error).__name__}: {error}")
 
 

@@ -16,6 +16,7 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.spec import Companion, TrialSpec
 from chaos_tasks.model.trial import Arm, Launch, Trial, TrialStatus
 from chaos_tasks.ports import Clients, Clock, Ledger
+from chaos_tasks.redacting import redact_file
 from chaos_tasks.renewing import renew_faults
 from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
 from chaos_tasks.workloads import forked
@@ -91,6 +92,8 @@ class TrialRun:
             self._start_companions()
             self._desk.take_up()
             ending = self._lay_out_fork() or self._launch_until_done(lease)
+        for log in self._out.glob("*.log"):
+            redact_file(log)
         return self._tell(self._checked_fork(ending))
 
     # --- before -------------------------------------------------------------------------------------------------

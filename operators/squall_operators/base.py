@@ -9,7 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.log import mask_secret
 
+from chaos_tasks import redacting
 from chaos_tasks.errors import SquallError
 from squall_operators.context import recorder_of, refuse_unreal_runs, squall_run_id
 from squall_operators.errors import FINAL, as_task_failure
@@ -51,6 +53,8 @@ class SquallOperator(BaseOperator):
         with as_task_failure(self.final_errors):
             refuse_unreal_runs(context)
             with build(recorder_of(context), lock_wait_s=self.lock_wait_s) as squall:
+                for secret in redacting.known():
+                    mask_secret(secret)  # in this task's log, whoever writes there
                 return self.act(squall, self.run_id or squall_run_id(context), context)
 
     @abstractmethod

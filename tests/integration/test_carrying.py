@@ -112,3 +112,20 @@ def test_a_wrong_address_is_refused(tmp_path: Path) -> None:
     assert Carrier.of({}, tmp_path, clients) is None
     with pytest.raises(SetupError):
         Carrier.of({"SQUALL_STORE": "bucket"}, tmp_path, clients)
+
+
+def test_a_deleted_clone_is_gone_from_the_store_and_files_of_trials_stay(carriers: tuple[Carrier, Carrier]) -> None:
+    one, other = carriers
+    clone = make_clone(one)
+    one.acting(clone, lambda: append(clone))
+    trial = one.home / "runs" / "r" / "trials"
+    trial.mkdir()
+    (trial / "metrics.json").write_bytes(b"{}")
+    one.keep(trial, {"metrics.json": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"})
+    gone = one.delete(clone)
+    assert len(gone) >= 4, "two states' archives, one large file, and the state itself"
+    assert sum(size for _, size in gone) > 2 << 20
+    assert not other.knows(other.home / "runs" / "r" / "clone")
+    keys = [key for key, _, _ in one._listed("x/")]
+    assert keys == ["x/objects/44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"]
+    assert one.delete(clone) == []

@@ -182,7 +182,10 @@ class TinyProject:
         return list(self.home.glob("runs/*/**/.tiny-mark"))
 
 
-def make_project(root: Path, dag_files: Path) -> TinyProject:
+ROWS = "id,label\n" + "".join(f"{row},{row % 2}\n" for row in range(20))
+
+
+def make_project(root: Path, dag_files: Path, *, rows: str = ROWS) -> TinyProject:
     """Write the whole project below an empty folder."""
     project = TinyProject(root)
     for folder in ("dags/experiments", "targets", "code", "site/tiny_faults-1.0.dist-info", "source", "home"):
@@ -199,7 +202,7 @@ def make_project(root: Path, dag_files: Path) -> TinyProject:
         ramp = "ramp: {levels: [0.1, 0.2], runs: 2}\n" if name == "stepped" else ""
         (project.dags / "experiments" / f"{name}.yaml").write_text(text + ramp)
     _distribution(project.site)
-    _source(root / "source")
+    _source(root / "source", rows)
     return project
 
 
@@ -210,9 +213,9 @@ def _distribution(site: Path) -> None:
     (info / "entry_points.txt").write_text("[squall.faults]\ntiny.mark = tiny_faults:Mark\n")
 
 
-def _source(repo: Path) -> None:
+def _source(repo: Path, rows: str) -> None:
     """One data version in Git and DVC."""
-    (repo / "rows.csv").write_text("id,label\n" + "".join(f"{row},{row % 2}\n" for row in range(20)))
+    (repo / "rows.csv").write_text(rows)
     _run(repo, "git", "init", "-q", "-b", "main")
     _run(repo, "git", "config", "user.email", "test@example.org")
     _run(repo, "git", "config", "user.name", "test")
