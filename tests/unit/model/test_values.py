@@ -238,7 +238,7 @@ def test_digests_are_the_same_on_every_day() -> None:
     handle = Handle(
         id="h", run_id="r", step="s", kind="cloud.deny_access", place=place, params={}, prior={"a": 1.0}, seed=7
     )
-    assert handle.content_sha256 == "1626ca128ef5dcc554fc1dcb0a4bb44657ebbb1d39f6d508e364bbc32eccda52"
+    assert handle.content_sha256 == "85faa1b7eb5fe6e4fb984a678993929b3b1bed214fb509228bf2732538ac60e6"
     lock = Lock(key="k", exclusive=True)
     assert lock.content_sha256 == "6f913a19d2ae75d5af5f4b7953a5b8c63c7c9f49c9dd52c98371e08855112845"
 

@@ -133,9 +133,9 @@ def test_minutes_are_those_in_which_anything_was_in(toy: ToyProject) -> None:
 
 
 def test_what_is_still_in_counts_until_now_and_what_never_was_does_not(toy: ToyProject) -> None:
-    toy.engine().arm(request("armed only"))
-    toy.engine().revert("armed only")
-    toy.ledger.release("armed only")
+    toy.engine().arm(request("armed-only"))
+    toy.engine().revert("armed-only")
+    toy.ledger.release("armed-only")
     assert minutes_in(toy.ledger, night(toy)) == 0
     engine = toy.engine()
     engine.arm(request("open"))
