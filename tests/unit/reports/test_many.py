@@ -36,7 +36,10 @@ def with_standing(name: str, standing: Standing) -> list[Stored]:
 
 
 def _changed(one: AskedExperiment, name: str, standing: Standing) -> AskedExperiment:
-    return one.model_copy(update={"standing": standing}) if one.experiment == name else one
+    """Whatever else failed stands: how much evidence that takes is tested where it is calculated."""
+    if one.experiment == name:
+        return one.model_copy(update={"standing": standing})
+    return one.model_copy(update={"standing": Standing.STANDS}) if one.standing is Standing.ALONE else one
 
 
 def reported(records: list[Stored], scores: tuple[Score, ...] = ()) -> NightReport:
