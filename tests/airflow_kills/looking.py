@@ -19,7 +19,7 @@ from chaos_tasks.ledger import open_ledger
 from chaos_tasks.ledger.verify import verify
 from chaos_tasks.loading import load_experiment
 from chaos_tasks.model.handle import HandleState, Phase
-from chaos_tasks.model.place import ProcessPlace
+from chaos_tasks.model.place import DvcPlace, ProcessPlace
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Act, RecordKind
 from chaos_tasks.model.request import RunRequest
@@ -53,12 +53,19 @@ def _not_undone(squall: Squall, state: HandleState, scratch: Path) -> Iterator[s
     )
     context = FaultContext(clock=squall.clock, clients=squall.clients, scratch=scratch)
     before = acts.before_fingerprint(acts.ActParts(squall.ledger, fault, context, Recorder()), handle)
-    if isinstance(handle.place, ProcessPlace) and handle.place.host != host():
-        after = _recorded_after(squall, state)  # only its own machine can see it; `_left_running` looks at all of them
+    elsewhere = isinstance(handle.place, ProcessPlace) and handle.place.host != host()
+    if elsewhere or _is_deleted(squall, state):  # only its own machine can see it; `_left_running` looks at all of them
+        after = _recorded_after(squall, state)
     else:
         after = fault.fingerprint(handle.place, context).digest
     if before is None or after != before.digest:
         yield f"the place of {handle.id} is not what it was when it was armed"
+
+
+def _is_deleted(squall: Squall, state: HandleState) -> bool:
+    """Whether the clone went with the verdict, as its record says: then nothing is left to look at."""
+    gone = list(squall.ledger.records(run_id=state.handle.run_id, kinds=(RecordKind.CLONE_DELETED,)))
+    return isinstance(state.handle.place, DvcPlace) and bool(gone)
 
 
 def _recorded_after(squall: Squall, state: HandleState) -> str:
