@@ -57,6 +57,9 @@ system: setup ## Tests under the real scheduler
 cluster-test: setup ## The same experiments on Celery: three machines that share no folder and no process table (about two minutes)
 	@$(PYTEST) tests/cluster tests/integration/test_carrying.py
 
+live-tests: setup ## What takes many minutes: approvals and kills under real schedulers, rival processes of one run
+	@$(PYTEST) tests -m live
+
 bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse
 	@$(BIN)/python -m benchmarks.$*
 

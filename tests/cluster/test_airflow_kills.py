@@ -10,6 +10,8 @@ from tests.airflow_kills.rows import Row
 from tests.airflow_kills.stacks import CeleryStack
 from tests.cluster.running import ClusterLab
 
+pytestmark = pytest.mark.live
+
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.quick], ids=lambda row: row.key)
 def test_what_was_in_is_out_and_the_run_ends_as_promised(row: Row, lab: ClusterLab) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.live
+
 ROOT = Path(__file__).resolve().parents[2]
 POINTS = "2"  # of each step at which the first process stands still; more by hand: `python -m tests.integration.rivals`
 

@@ -17,6 +17,8 @@ from squall_operators.run_ids import run_id_of
 from tests.system.conftest import Lab
 from tests.system.guarded_target import APPROVER, NAME
 
+pytestmark = pytest.mark.live
+
 APPROVE, REJECT = ["Approve"], ["Reject"]
 STEP = "approve"
 
