@@ -27,6 +27,8 @@ SHORTEST_SECRET = 8
 """Shorter values are not known as secrets: they would be found in the middle of ordinary words."""
 
 KNOWN = "known_secret"
+FOLDERS = frozenset({"PWD", "OLDPWD"})
+"""Every shell sets them: names that look like a password's, and values that are in every path."""
 CUT = "too_long"
 
 _SECRET_NAME = re.compile(
@@ -125,6 +127,8 @@ def forget_all() -> None:
 
 def secrets_of(name: str, value: str) -> tuple[str, ...]:
     """What of a variable is secret: all of it by its name, else the password of a URL."""
+    if name in FOLDERS or value.startswith(("/", "~")):  # a path leads to a secret, and is none
+        return ()
     if value and _SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name) and "://" not in value:
         return (value,)
     return passwords_of(value)

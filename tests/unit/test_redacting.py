@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from chaos_tasks import redacting
+from chaos_tasks.redacting import secrets_of
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7\nq8v\n-----END RSA PRIVATE KEY-----"
@@ -145,3 +146,11 @@ def test_lines_of_a_log_lose_a_whole_private_key() -> None:
     text = f"before\n{KEY}\nafter password=correcthorse\n"
     clean = "".join(redacting.lines(text.splitlines(keepends=True)))
     assert clean == "before\n[redacted: private_key]\nafter password=[redacted: assignment]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PWD", "/srv/squall"), ("OLDPWD", "/srv"), ("SQUALL_CREDENTIALS", "/srv/keys.json")]
+)
+def test_a_folder_is_no_secret(name: str, value: str) -> None:
+    """Else every plan below the folder that a shell is in would be refused."""
+    assert secrets_of(name, value) == ()
