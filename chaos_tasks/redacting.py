@@ -127,7 +127,7 @@ def forget_all() -> None:
 
 def secrets_of(name: str, value: str) -> tuple[str, ...]:
     """What of a variable is secret: all of it by its name, else the password of a URL."""
-    if name in FOLDERS or value.startswith(("/", "~")):  # a path leads to a secret, and is none
+    if name in FOLDERS:
         return ()
     if value and _SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name) and "://" not in value:
         return (value,)
