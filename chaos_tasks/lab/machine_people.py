@@ -45,26 +45,29 @@ class MachinePeople(BaseModel):
     auditor: Credentials
 
 
-def policies(instance_id: str) -> dict[str, dict[str, JsonValue]]:
-    """What each may do."""
-    machine = f"arn:aws:ec2:{moto_server.REGION}:*:instance/{instance_id}"
+def policies() -> dict[str, dict[str, JsonValue]]:
+    """What each may do.
+
+    On every machine, of which there is one: moto asks of an EC2 call whether it may be done on ``*``, so that a policy
+    for one machine allows nothing there.
+    """
     look = (("ec2:DescribeInstances",), ("*",))
     return {
-        "injector": allow(look, (("ec2:CreateTags", "ec2:StopInstances"), (machine,))),
-        "reverter": allow(look, (("ec2:DeleteTags", "ec2:StartInstances"), (machine,))),
+        "injector": allow(look, (("ec2:CreateTags", "ec2:StopInstances"), ("*",))),
+        "reverter": allow(look, (("ec2:DeleteTags", "ec2:StartInstances"), ("*",))),
         "binder": allow(look),
         "auditor": allow((AUDITS, ("*",))),
     }
 
 
-def ensure(server: MotoServer, folder: Path, instance_id: str) -> tuple[MachinePeople, bool]:
+def ensure(server: MotoServer, folder: Path) -> tuple[MachinePeople, bool]:
     """Users with keys that work, made anew where the server has forgotten them; whether that was so."""
     moto_server.enforce_iam(server, after=None)
     try:
         known = _known(server, folder)
         if known is not None:
             return known, False
-        made = _make(server, instance_id)
+        made = _make(server)
         write_private(folder / FILE, made.model_dump_json(indent=1))
         return made, True
     finally:
@@ -85,9 +88,9 @@ def _is(server: MotoServer, key: Credentials, name: str) -> bool:
     return str(seen["Arn"]).endswith(f":user/{name}")
 
 
-def _make(server: MotoServer, instance_id: str) -> MachinePeople:
+def _make(server: MotoServer) -> MachinePeople:
     iam: IAMClient = aws_client_of("iam", server.endpoint, Credentials.drawn())
-    allowed = policies(instance_id)
+    allowed = policies()
     return MachinePeople.model_validate({role: _user(iam, name, allowed[role]) for role, name in NAMES.items()})
 
 

@@ -133,7 +133,7 @@ class Starting:
         server = moto_server.start(self._folder / "aws", self._ports.aws, owner=self._home)
         moto_server.enforce_iam(server, after=None)
         instance = moto_server.ensure_instance(server)
-        people, new = machine_people.ensure(server, self._folder / "aws", instance)
+        people, new = machine_people.ensure(server, self._folder / "aws")
         self._know(aws_endpoint=server.endpoint, ec2_instance=instance, machines=people)
         old = processes.load_alive(self._folder, instances.NAME)
         if new and old is not None:  # its key is of a server that has forgotten it

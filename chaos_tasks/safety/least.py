@@ -86,7 +86,7 @@ def _resource(
         user = resource.principal if resource.principal.startswith("arn:") else f"arn:aws:iam::*:user/{_name(resource)}"
         return user if policy.iam_resources == "principal" else "*"
     if isinstance(resource, Ec2InstanceResource) and service == "ec2":
-        machine = f"arn:aws:ec2:{resource.region}:*:instance/{resource.instance_id}"
+        machine = _machine(resource)
         return "*" if action.startswith("ec2:Describe") else machine
     return ""
 
@@ -101,3 +101,9 @@ def _spots(asked: Asked) -> set[Spot]:
         for resource in asked.target.resources.values()
         if isinstance(resource, S3Resource | Ec2InstanceResource)
     }
+
+
+def _machine(resource: Ec2InstanceResource) -> str:
+    """AWS knows rights on one machine; what merely speaks its protocol, such as moto, knows them on all or on none."""
+    on_aws = not resource.endpoint or ".amazonaws.com" in resource.endpoint
+    return f"arn:aws:ec2:{resource.region}:*:instance/{resource.instance_id}" if on_aws else "*"

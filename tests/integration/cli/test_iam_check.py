@@ -28,7 +28,7 @@ def machines(servers_folder: Path) -> Iterator[tuple[str, str, machine_people.Ma
     server = moto_server.start(folder, LabPorts.free().aws, owner=servers_folder)
     instance = moto_server.ensure_instance(server)
     moto_server.enforce_iam(server, after=None)
-    people, _ = machine_people.ensure(server, folder, instance)
+    people, _ = machine_people.ensure(server, folder)
 
     def iam() -> Any:
         moto_server.enforce_iam(server, after=None)
@@ -85,7 +85,7 @@ def test_the_labs_own_identities_may_do_what_the_faults_need_and_nothing_more(as
     assert code == 0
     assert found["reverter reverter"]["principals"] == ["arn:aws:iam::000000000000:user/squall-reverter"]
     stop = found["injector machines-injector"]["policy"]["Statement"]
-    assert [one["Action"] for one in stop] == [["ec2:DescribeInstances"], ["ec2:CreateTags", "ec2:StopInstances"]]
+    assert [one["Action"] for one in stop] == [["ec2:CreateTags", "ec2:DescribeInstances", "ec2:StopInstances"]]
 
 
 def test_one_experiment_needs_less_so_the_same_rights_are_too_much_for_it(ask: Ask) -> None:

@@ -16,7 +16,7 @@ from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.machine_people import MachinePeople
 from chaos_tasks.lab.moto_server import MotoServer
 from chaos_tasks.lab.ports import LabPorts
-from chaos_tasks.lab.seaweedfs import S3Server, allow, create_user
+from chaos_tasks.lab.seaweedfs import S3Server, allow, aws_client_of, create_user
 from chaos_tasks.model.identity import IdentityCheck, IdentityPolicy, NotApplicable, Proof
 from chaos_tasks.safety.identities import Ground, Prover
 from tests.integration.faults.clouds import PipelineWorld
@@ -126,9 +126,9 @@ def test_the_inventory_names_who_the_credentials_must_be(world: PipelineWorld) -
 def guarded(short_folder: Path) -> Iterator[tuple[MotoServer, str, MachinePeople]]:
     server = moto_server.start(short_folder / "aws", LabPorts.free().aws, owner=short_folder)
     instance = moto_server.ensure_instance(server)
-    people, new = machine_people.ensure(server, short_folder, instance)
+    people, new = machine_people.ensure(server, short_folder)
     assert new
-    assert machine_people.ensure(server, short_folder, instance) == (people, False)
+    assert machine_people.ensure(server, short_folder) == (people, False)
     yield server, instance, people
     processes.stop(server.daemon)
 
@@ -154,6 +154,21 @@ def test_machines_have_an_injector_and_a_reverter_and_the_host_is_not_the_one_th
     (tmp_path / "tag").mkdir()
     with pytest.raises(GuardTripped, match="this host may be that machine"):
         replace(prover, ground=ground).prove(plan)
+
+
+def test_the_labs_people_can_do_the_fault_and_its_undo_and_not_each_others_part(
+    guarded: tuple[MotoServer, str, MachinePeople],
+) -> None:
+    """A server that checks every call answers, not a reading of policies."""
+    server, instance, people = guarded
+    injector, reverter = (aws_client_of("ec2", server.endpoint, key) for key in (people.injector, people.reverter))
+    injector.create_tags(Resources=[instance], Tags=[{"Key": "held", "Value": "by"}])
+    injector.stop_instances(InstanceIds=[instance])
+    reverter.start_instances(InstanceIds=[instance])
+    reverter.delete_tags(Resources=[instance], Tags=[{"Key": "held"}])
+    for client, act in ((injector, "start_instances"), (reverter, "stop_instances")):
+        with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+            getattr(client, act)(InstanceIds=[instance])
 
 
 def test_an_unknown_key_is_nobody_and_refuses(guarded: tuple[MotoServer, str, MachinePeople], tmp_path: Path) -> None:
