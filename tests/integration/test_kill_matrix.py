@@ -42,6 +42,7 @@ def play(report: Path, *arguments: str) -> list[Told]:
 def test_a_killed_run_leaves_nothing_of_the_fault(kind: str, played: dict[str, Told]) -> None:
     """A new kind is in by itself; one that nobody arranged fails here."""
     assert kind in played
+    assert not played[kind].failed, played[kind].failed
     assert [result for result in played[kind].results if not result.green] == []
     assert any(result.reached for result in played[kind].results)
 

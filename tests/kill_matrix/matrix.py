@@ -42,6 +42,7 @@ class Told(Value):
     points: int
     cells: int = Field(description="How many there are; a sample plays fewer.")
     results: tuple[Result, ...]
+    failed: str = Field(default="", description="Why none was played: not even a run that nobody strikes was green.")
 
 
 def play_kind(kind: str, lab: Lab, scope: Scope, say: Say) -> Told:
