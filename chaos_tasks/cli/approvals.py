@@ -1,4 +1,4 @@
-"""Commands for those who agree to experiments: look at plans, say yes or no, for one run or for a while; incidents."""
+"""Commands for those who agree to experiments: look at plans, say yes or no, for one run or for a while."""
 
 from __future__ import annotations
 
@@ -136,43 +136,6 @@ def revoke_command(what: str, reason: str) -> int:
         else:
             desk.withdraw(what, by=me(), via=VIA, reason=reason)
     click.echo("revoked: nothing is put in on it any more")
-    return ExitCode.HELD
-
-
-@click.group("incidents")
-def incidents_command() -> None:
-    """Stop conditions that tripped and undos that failed."""
-
-
-@incidents_command.command("list")
-@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
-def incidents_list_command(everything: bool) -> int:
-    """Incidents that nobody has closed."""
-    from chaos_tasks.approving import incidents
-    from chaos_tasks.composition import build
-
-    with build() as squall:
-        found = [one for one in incidents.known(squall.ledger) if everything or one.closed is None]
-    for one in found:
-        end = f"closed by {one.closed.by}: {one.closed.note}" if one.closed else "open"
-        click.echo(f"{one.opened.incident_id}  {one.at:%Y-%m-%d %H:%M}  {one.experiment}  {one.opened.what}  [{end}]")
-    if not found:
-        click.echo("no incident" if everything else "no open incident")
-    return ExitCode.HELD
-
-
-@incidents_command.command("close")
-@click.argument("incident_id")
-@click.option("--note", required=True, help="What it was and what was done; goes on record with your name.")
-def incidents_close_command(incident_id: str, note: str) -> int:
-    """Close an incident; refused while anything of its run is still in."""
-    from chaos_tasks.approving import incidents
-    from chaos_tasks.composition import build
-
-    with build() as squall:
-        parts = squall.engine.parts
-        incidents.close(incident_id, squall.ledger, squall.clock, parts.recorder, by=me(), note=note)
-    click.echo(f"{incident_id} is closed")
     return ExitCode.HELD
 
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "faults": ("files", "List the registered faults."),
     "gate": ("gate", "Test a pipeline's own gate, and propose the checks that it lacks."),
     "halt": ("safety", "Pull the safety lever: stop and revert everything."),
-    "incidents": ("approvals", "Stop conditions that tripped and undos that failed."),
+    "incidents": ("incidents", "Stop conditions that tripped and undos that failed."),
     "keys": ("keys", "Make, show and rotate the keys that sign."),
     "night": ("night", "Run one night of experiments on Airflow."),
     "plan": ("planned", "Show what a run would do, and whether anything refuses it."),
