@@ -1,7 +1,8 @@
 """What many experiments at once cost, and what a long past costs: prints tables, writes results/scale.json.
 
-`make bench-scale` runs both parts; `python -m benchmarks.scale parallel growth` those named.
+`make bench-scale` runs all parts; `python -m benchmarks.scale parallel airflow growth` those named.
 parallel: 200 runs on 20 tiny targets by 8 processes, on one PostgreSQL, through the real engine and no Airflow.
+airflow:  40 runs on 20 tiny targets, 8 at a time, by a real scheduler; the share of each part of Airflow.
 growth:   a run and the daily commands on ledgers and inventories of 1, 10 and 100 times the size.
 The figures are ratios within one run: of the time, of the cost at the smallest size.
 """
@@ -18,15 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import scale_growth, scale_parallel
+from benchmarks import scale_airflow, scale_growth, scale_parallel
 from chaos_tasks.lab import postgres, processes
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
-PARTS = ("parallel", "growth")
+PARTS = ("parallel", "airflow", "growth")
 
 
 def main() -> None:
-    """Both parts take some minutes on two quiet cores."""
+    """All parts take some minutes on two quiet cores."""
     asked = sys.argv[1:] or list(PARTS)
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     folder = Path(tempfile.mkdtemp(prefix="squall-"))
@@ -39,6 +40,8 @@ def main() -> None:
             if "growth" in asked:
                 found["growth"] = scale_growth.growth(server, print)
             processes.stop(server.daemon)
+        if "airflow" in asked:
+            found["airflow"] = scale_airflow.measure()
     finally:
         processes.end_strays(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -68,9 +68,16 @@ def auditor_policy(bucket: str = BUCKET) -> dict[str, JsonValue]:
 def make_store(server: S3Server) -> Credentials:
     """The bucket by which files cross between machines, and a principal that may use it and nothing else."""
     create_bucket(server, STORE_BUCKET)
-    arn = f"arn:aws:s3:::{STORE_BUCKET}"
-    rights = (("s3:ListBucket",), (arn,)), (("s3:GetObject", "s3:PutObject"), (f"{arn}/*",))
-    return create_user(server, STORE_USER, allow(*rights))
+    return create_user(server, STORE_USER, store_policy())
+
+
+def store_policy(bucket: str = STORE_BUCKET) -> dict[str, JsonValue]:
+    """Lay clones down, fetch them, and delete them with all their versions at the verdict."""
+    arn = f"arn:aws:s3:::{bucket}"
+    return allow(
+        (("s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketVersioning"), (arn,)),
+        (("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"), (f"{arn}/*",)),
+    )
 
 
 def ensure_sealer(server: S3Server, folder: Path) -> Credentials:

@@ -9,14 +9,15 @@ import pytest
 from chaos_tasks.carrying import Carrier
 from chaos_tasks.clients import from_credentials
 from chaos_tasks.errors import Fenced, SetupError, WorkloadError
-from chaos_tasks.lab.seaweedfs import S3Server
+from chaos_tasks.lab import identities
+from chaos_tasks.lab.seaweedfs import S3Server, create_user
 
 
 @pytest.fixture
 def carriers(s3_lab: S3Server, s3_bucket: str, tmp_path: Path) -> tuple[Carrier, Carrier]:
-    """Two hosts with a disk each."""
-    key = {"access_key_id": s3_lab.admin.access_key, "secret_access_key": s3_lab.admin.secret}
-    clients = from_credentials({"store": key})
+    """Two hosts with a disk each, who may do what the lab's store user may and no more."""
+    made = create_user(s3_lab, f"{s3_bucket}-store", identities.store_policy(s3_bucket))
+    clients = from_credentials({"store": {"access_key_id": made.access_key, "secret_access_key": made.secret}})
     told = {"SQUALL_STORE": f"s3://{s3_bucket}/x", "SQUALL_STORE_ENDPOINT": s3_lab.endpoint}
     one, other = (Carrier.of(told, tmp_path / name, clients) for name in ("one", "other"))
     assert one is not None
