@@ -110,6 +110,20 @@ def test_a_watcher_that_ends_takes_its_heartbeat_with_it(toy: ToyProject) -> Non
     check_sweeper(30, toy.ledger)
 
 
+def test_a_watcher_signs_at_once_and_then_every_hour_even_after_a_signing_that_failed(toy: ToyProject) -> None:
+    began, one = toy.clock.monotonic(), watcher(toy)
+    signed: list[float] = []
+
+    def seal() -> None:
+        signed.append(toy.clock.monotonic() - began)
+        if len(signed) == 2:
+            raise OSError("no place of heads answers")
+
+    one.seal = seal
+    one.watch(every_s=600, stop=lambda: toy.clock.monotonic() - began >= 3 * 3600)
+    assert signed == [0, 3600, 7200]
+
+
 def test_a_watcher_that_ends_beside_another_one_leaves_that_ones_heartbeat_alone(toy: ToyProject) -> None:
     def stop() -> bool:
         if not turns.pop(0):

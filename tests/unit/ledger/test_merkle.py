@@ -120,3 +120,51 @@ def test_a_frontier_of_the_wrong_length_is_refused() -> None:
 def test_no_proof_for_a_leaf_that_is_not_there(index: int, size: int) -> None:
     with pytest.raises(ValueError, match="is not in a tree"):
         merkle.inclusion_proof(Tree(LEAVES[:size]).subtree, index, size)
+
+
+# Proofs that the reference implementation of Certificate Transparency is tested with, over LEAVES.
+PATHS: dict[tuple[int, int], tuple[str, ...]] = {
+    (0, 1): (),
+    (0, 8): (
+        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    ),
+    (5, 8): (
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    ),
+    (2, 3): ("fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",),
+    (1, 5): (
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+    ),
+}
+PREFIXES: dict[tuple[int, int], tuple[str, ...]] = {
+    (1, 1): (),
+    (1, 8): PATHS[0, 8],
+    (6, 8): (
+        "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    ),
+    (2, 5): PATHS[1, 5][1:],
+}
+
+
+@pytest.mark.parametrize(("index", "size"), PATHS)
+def test_inclusion_proofs_of_the_reference_vectors(index: int, size: int) -> None:
+    tree, path = Tree(LEAVES), tuple(bytes.fromhex(step) for step in PATHS[index, size])
+    assert merkle.inclusion_proof(tree.subtree, index, size) == path
+    root = bytes.fromhex(ROOTS[size - 1])
+    assert merkle.verify_inclusion(index, size, merkle.leaf_hash(LEAVES[index]), path, root)
+
+
+@pytest.mark.parametrize(("old", "new"), PREFIXES)
+def test_consistency_proofs_of_the_reference_vectors(old: int, new: int) -> None:
+    path = tuple(bytes.fromhex(step) for step in PREFIXES[old, new])
+    assert merkle.consistency_proof(Tree(LEAVES).subtree, old, new) == path
+    before, after = (bytes.fromhex(ROOTS[size - 1]) for size in (old, new))
+    assert merkle.verify_consistency(old, new, before, after, path)
