@@ -40,46 +40,80 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 @dataclass(frozen=True)
 class Rule:
-    """A form that secrets or personal data have; ``keep`` is the group that stays."""
+    """A form that secrets or personal data have; ``keep`` is the group that stays.
+
+    No pattern may take longer than its text is long: what is read may be a blob of megabytes without a space.
+    """
 
     name: str
     pattern: re.Pattern[str]
+    needs: tuple[str, ...]
+    """One of these, in lower case, is in every text that has the form: most texts need no further look."""
     strict: bool = False
     """Unmistakable: looked for in every text, not only in free text."""
+
+    def may_be_in(self, text: str, lower: str) -> bool:
+        """Whether to look closer.  Beyond ASCII always: other letters count as ours when case does not matter."""
+        return not text.isascii() or any(each in lower for each in self.needs)
 
 
 RULES = (
     Rule(
-        "private_key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL), True
+        "private_key",
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
+        ("-----begin ",),
+        True,
     ),
-    Rule("jwt", re.compile(r"(?P<keep>)\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{5,}"), True),
-    Rule("bearer", re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{16,}"), True),
+    Rule("jwt", re.compile(r"(?P<keep>)\beyJ[\w-]{8,8192}\.[\w-]{8,}\.[\w-]{5,}"), ("eyj",), True),
+    Rule("bearer", re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{16,}"), ("bearer", "basic"), True),
     Rule(
         "signed_url",
         re.compile(
             r"(?i)(?P<keep>[?&](?:x-(?:amz|goog)-(?:signature|security-token|credential)|sig|signature|awsaccesskeyid)=)"
             r"(?!\[redacted)[^&\s\"'<>]+"
         ),
+        ("signature=", "security-token=", "credential=", "sig=", "awsaccesskeyid="),
         True,
     ),
     Rule(
         "uri_password",
         re.compile(r"(?i)(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"']*:)(?!\$\{)[^\s/\"']+(?=@)"),
+        ("://",),
         True,
     ),
-    Rule("github_token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})"), True),
-    Rule("slack", re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{10,}|(?P<keep>hooks\.slack\.com/services/)[\w/-]+"), True),
-    Rule("google_key", re.compile(r"\bAIza[\w-]{35}\b"), True),
-    Rule("aws_key_id", re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
-    Rule("aws_secret", re.compile(r"(?i)(?P<keep>aws.{0,20}secret.{0,20}?[\"'=: ]+)[a-z0-9/+]{40}(?![a-z0-9/+])")),
+    Rule(
+        "github_token",
+        re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})"),
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        True,
+    ),
+    Rule(
+        "slack",
+        re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{10,}|(?P<keep>hooks\.slack\.com/services/)[\w/-]+"),
+        ("xox", "hooks.slack.com"),
+        True,
+    ),
+    Rule("google_key", re.compile(r"\bAIza[\w-]{35}\b"), ("aiza",), True),
+    Rule("aws_key_id", re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), ("akia", "asia")),
+    Rule(
+        "aws_secret",
+        re.compile(r"(?i)(?P<keep>aws.{0,20}secret.{0,20}?[\"'=: ]+)[a-z0-9/+]{40}(?![a-z0-9/+])"),
+        ("aws",),
+    ),
     Rule(
         "assignment",
         re.compile(
-            r"(?i)(?P<keep>[\w-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)"
+            r"(?i)(?P<keep>(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)"
             r"(?![$\[{])[^\s\"',;&)}\]]{6,}"
         ),
+        ("passw", "pwd", "passphrase", "secret", "token", "api"),
     ),
-    Rule("email", re.compile(r"(?i)\b(?!git@)[a-z0-9][a-z0-9._%+-]*@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}\b")),
+    Rule(
+        "email",
+        # An address has at most 254 characters.
+        re.compile(r"(?i)\b(?!git@)[a-z0-9][a-z0-9._%+-]{0,254}@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}\b"),
+        ("@",),
+    ),
 )
 
 _known: dict[str, None] = {}
@@ -205,8 +239,9 @@ def _clean(text: str, free: bool, *, cut: bool = True) -> tuple[str, list[str]]:
         text, count = _pattern.subn(f"[redacted: {KNOWN}]", text)
         rules += [KNOWN] if count else []
     if len(text) >= SHORTEST_SECRET:
+        lower = text.lower()  # what a rule puts in its place makes no other form
         for rule in RULES:
-            if free or rule.strict:
+            if (free or rule.strict) and rule.may_be_in(text, lower):
                 text, count = rule.pattern.subn(_mark(rule), text)
                 rules += [rule.name] if count else []
     if free and cut and len(text) > LONGEST_FREE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -68,6 +68,21 @@ def test_what_is_planted_in_a_free_text_is_found_by_its_rule(text: str, secret: 
     assert secret not in clean["error"]
     assert redacting.Redaction("error", rule) in found
     assert redacting.redacted(clean["error"]) == clean["error"], "redacting twice changes nothing more"
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.title, lambda text: f"ſ {text}"])
+@pytest.mark.parametrize("text", [*(text for text, *_ in PLANTED), *HARMLESS])
+def test_a_rule_that_is_passed_over_would_have_found_nothing(text: str, change: Callable[[str], str]) -> None:
+    changed = change(text)
+    for rule in redacting.RULES:
+        assert rule.may_be_in(changed, changed.lower()) or not rule.pattern.search(changed)
+
+
+@pytest.mark.parametrize("piece", ["x", "ab+/", "a.b-", "_token", "aws ", "eyJ.", "u://"])
+def test_a_blob_of_a_megabyte_is_read_in_time_of_its_length(piece: str) -> None:
+    """Hours, if a rule looked again from each of its letters on."""
+    blob = piece * (1_000_000 // len(piece))
+    assert [*redacting.lines([f"{blob} password=correcthorse"])] == [f"{blob} password=[redacted: assignment]"]
 
 
 @pytest.mark.parametrize("text", HARMLESS)
