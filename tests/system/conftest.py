@@ -15,7 +15,7 @@ import pytest
 from chaos_tasks.lab import processes, stack
 from chaos_tasks.lab.airflow_api import AirflowApi, DagRun
 from chaos_tasks.lab.parts import LabOptions, Part
-from chaos_tasks.lab.waiting import wait_until
+from chaos_tasks.lab.waiting import NotReadyError, wait_until
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState
 from chaos_tasks.model.record import RecordKind
@@ -47,7 +47,11 @@ class Lab:
 
     def end(self, run: DagRun) -> DagRun:
         """The run once it has ended; what its failed tasks said is shown when the test fails."""
-        ended = self.api.wait(run.dag_id, run.run_id, timeout_s=END_S)
+        try:
+            ended = self.api.wait(run.dag_id, run.run_id, timeout_s=END_S)
+        except NotReadyError:
+            print(self.states(run))  # noqa: T201 - which task it is that nobody ends
+            raise
         for task in self.api.task_instances(run.dag_id, run.run_id):
             print(task.task_id, task.state, f"try {task.try_number}", f"{task.duration or 0:.1f} s")  # noqa: T201
             if task.state == "failed" and task.map_index < 0:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from chaos_tasks.approving.story import Story
-from chaos_tasks.lab.airflow_api import AirflowApi, AirflowApiError, DagRun, TaskState
+from chaos_tasks.lab.airflow_api import AirflowApi, AirflowApiError, DagRun, TaskInstance, TaskState
+from chaos_tasks.lab.waiting import wait_until
 from chaos_tasks.model.consent import Decision, PermitConsumed
 from chaos_tasks.model.record import Record, RecordKind
 from chaos_tasks.model.verdict import Outcome
@@ -53,7 +54,34 @@ def asked(lab: Lab, by: AirflowApi | None = None) -> DagRun:
 
 
 def answer(api: AirflowApi, run: DagRun, said: list[str]) -> None:
-    api.answer(run.dag_id, run.run_id, STEP, said, {"reason": "looked at it"})
+    """Answer, and once more when Airflow asks again.
+
+    An answer that comes before its scheduler has heard that the task pauses makes it try the task again, without the
+    answer (Airflow 3.3.2); people are rarely that fast.
+    """
+    for _ in range(3):
+        known = step(api, run).try_number
+        api.answer(run.dag_id, run.run_id, STEP, said, {"reason": "looked at it"})
+        wait_until(
+            lambda known=known: _is_over(step(api, run)) or _asks_again(step(api, run), known),  # type: ignore[misc]
+            what=f"the answer to {run.run_id} to be taken",
+            timeout_s=120,
+            interval_s=0.2,
+        )
+        if _is_over(step(api, run)):
+            return
+
+
+def step(api: AirflowApi, run: DagRun) -> TaskInstance:
+    return next(one for one in api.task_instances(run.dag_id, run.run_id) if one.task_id == STEP)
+
+
+def _is_over(task: TaskInstance) -> bool:
+    return task.state in ("success", "failed", "skipped")
+
+
+def _asks_again(task: TaskInstance, known: int) -> bool:
+    return task.state == "awaiting_input" and task.try_number > known
 
 
 def assert_nothing_was_put_in(lab: Lab, run: DagRun) -> None:
