@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ JsonObject = Mapping[str, JsonValue]
 
 _MAX_SAFE = 2**53 - 1
 _MAX_DOUBLE = int(sys.float_info.max)
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -45,8 +47,25 @@ class Value(BaseModel):
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes of a JSON-like value (https://www.rfc-editor.org/rfc/rfc8785)."""
+    """RFC 8785 bytes of a JSON-like value (https://www.rfc-editor.org/rfc/rfc8785).
+
+    Texts, small integers and ASCII names are written the same way by the standard library, in a fifth of the time.
+    """
+    if _plain(value):
+        return _encode(value).encode()
     return rfc8785.dumps(_finite(value))
+
+
+def _plain(value: Any) -> bool:
+    """Whether nothing in it has a form in RFC 8785 of its own: a fraction, a large integer, a name to be sorted."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(abs(value) <= _MAX_SAFE)
+    if kind is dict:
+        return all(type(key) is str and key.isascii() and _plain(item) for key, item in value.items())
+    return (kind is list or kind is tuple) and all(map(_plain, value))
 
 
 def _finite(value: Any) -> Any:

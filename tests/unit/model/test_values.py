@@ -8,6 +8,7 @@ from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
@@ -214,6 +215,20 @@ def test_a_place_is_known_again_by_its_type(place: Any) -> None:
 def test_the_order_of_keys_changes_no_digest(content: dict[str, Any]) -> None:
     assert canonical(content) == canonical(dict(reversed(content.items())))
     assert canonical(json.loads(canonical(content))) == canonical(content)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    JSON | st.dictionaries(st.text(alphabet='ab"', max_size=2), st.text(alphabet=st.characters(max_codepoint=0x2FF)))
+)
+def test_the_bytes_are_those_of_the_reference_implementation(content: Any) -> None:
+    assert canonical(content) == rfc8785.dumps(content)
+
+
+@pytest.mark.parametrize("content", [2**53, -(2**53), {"seed": 2**60}, {"text": "\ud800"}, [{"\ud800": 1}], {1: "a"}])
+def test_what_has_no_exact_form_is_refused(content: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  (of several kinds, all of which the ledger explains)
+        canonical(content)
 
 
 @pytest.mark.parametrize(("number", "text"), [(math.nan, "NaN"), (math.inf, "Infinity"), (-math.inf, "-Infinity")])
