@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -93,16 +93,42 @@ class Database(ABC):
         """The database's clock, milliseconds since 1970 in UTC."""
         return int(self.read(self.now_sql)[0][0])
 
+    def append_at_once(self, columns: Sequence[object], actor: int) -> int | None:
+        """Append a row of the log in one round trip, as incarnation ``actor`` (0: nobody's) of its run.
+
+        Returns its number, once it is on the disk; None where the database has no such way, or leaves the case to a
+        transaction.  Asked again after a lost connection: a record that was written is not written twice.
+        """
+        return None
+
+    def settle(self) -> None:  # noqa: B027  (most databases show nothing before it is on the disk)
+        """Return when all that was read is on the disk: before it is signed, or told to somebody outside."""
+
+    def procedures(self) -> Mapping[str, str]:
+        """Procedures that the database should have: name, and the statement that makes it."""
+        return {}
+
     def run(self, sql: str, params: Sequence[object]) -> list[Row]:
         """Run one statement on the open connection; raises LedgerError or SetupError in the driver's place."""
+        return self.guarded(lambda connection: self.execute(connection, sql, params))
+
+    def guarded(self, act: Callable[[Any], T]) -> T:
+        """Do something on the open connection; raises LedgerError or SetupError in the driver's place."""
         try:
             if self._connection is None:
                 self._connection = self.connect()
-            rows = self.execute(self._connection, sql, params)
+            result = act(self._connection)
         except self.driver_error as error:
             raise self.explain(error) from error
         self._answered, self._given_up = True, False
-        return rows
+        return result
+
+    def outside(self, act: Callable[[Any], T]) -> T:
+        """Do something that may be done twice, in no transaction; a lost connection is made again."""
+        with self._my_turn():
+            if self._in_transaction:
+                raise LedgerError("a ledger transaction was begun within another one")
+            return self._retried(lambda: self.guarded(act))
 
     def close(self) -> None:
         """Give back the connection; the next use makes a new one."""

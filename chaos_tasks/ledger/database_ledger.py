@@ -60,8 +60,10 @@ class DatabaseLedger:
         return _moment(rows[0][0]) if rows else None
 
     def head(self) -> store.Head:
-        """Size and root of the log: what a checkpoint signs."""
-        return store.head(self._database)
+        """Size and root of the log: what a checkpoint signs, so that no crash may take them back."""
+        head = store.head(self._database)
+        self._database.settle()
+        return head
 
     def raw_rows(self, *, after_seq: int = -1) -> Iterator[store.RawRow]:
         """Rows of the log as the database has them, for verification."""
@@ -108,6 +110,10 @@ class DatabaseLedger:
     def append(self, record: Record) -> Stored:
         """Write once per idempotency key; see docs/adr/0003-ledger-records.md for what counts as the same content."""
         refuse_own_words(record)
+        actor = 0 if actors.may_say(record) else self._incarnations.get(record.run_id, 0)
+        stored = store.append_at_once(self._database, record, actor)
+        if stored is not None:
+            return stored
         with self._database.transaction() as session:
             if not actors.may_say(record):
                 self._refuse_superseded(session, record.run_id)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from chaos_tasks.errors import LedgerError, SetupError, SquallError
+from chaos_tasks.ledger import at_once
+from chaos_tasks.ledger.at_once import WRITER_LOCK
 from chaos_tasks.ledger.database import BUSY_TIMEOUT_S, Database, Row
 
 CONNECT_TIMEOUT_S = 10
-WRITER_LOCK = 7_245_001  # any number, the same in every process
 # A writer that is stopped (SIGSTOP) inside a transaction must not keep sweepers from reverting.
 STOPPED_WRITER_S = 15
+_CALL = at_once.CALL.replace("?", "%s").encode()
+_SETTLE = f"SELECT {at_once.FLUSH} WHERE NOT pg_is_in_recovery()".encode()
 
 
 class PostgresDatabase(Database):
@@ -46,6 +49,20 @@ class PostgresDatabase(Database):
         """Run one statement."""
         cursor = connection.execute(sql.replace("?", "%s").encode(), params or None)
         return cursor.fetchall() if cursor.description else []
+
+    def procedures(self) -> Mapping[str, str]:
+        """The one that appends."""
+        return {at_once.NAME: at_once.CREATE}
+
+    def append_at_once(self, columns: Sequence[object], actor: int) -> int | None:
+        """Call the procedure."""
+        called = (*columns, actor)
+        row = self.outside(lambda connection: connection.execute(_CALL, called).fetchone())
+        return row[0] if row else None
+
+    def settle(self) -> None:
+        """Flush; a standby has nothing that its primary has not flushed."""
+        self.outside(lambda connection: connection.execute(_SETTLE))
 
     def begin(self) -> None:
         """Begin, and wait for the turn; the lock goes with the transaction, however it ends."""

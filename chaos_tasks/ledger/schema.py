@@ -48,6 +48,9 @@ def create(database: Database) -> None:
     with database.transaction() as session:
         for statement in TABLES.format(blob=database.blob).strip().split(";\n"):
             session.write(statement)
+        for name, statement in database.procedures().items():
+            if session.rows("SELECT to_regproc(?)", name) == [(None,)]:
+                session.write(statement)
         session.write(
             "INSERT INTO squall_head (id, version, size, frontier) VALUES (1, ?, 0, ?) ON CONFLICT DO NOTHING",
             VERSION,
