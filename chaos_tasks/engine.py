@@ -50,6 +50,7 @@ from chaos_tasks.model.verdict import Verdict
 from chaos_tasks.notifying.notices import of_verdict, stopped, unreverted
 from chaos_tasks.planning import Source, at_pin, check_pin, controls_ahead, fault_seed, make_plan, overridden
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier, Publisher
+from chaos_tasks.renewing import renew_faults
 from chaos_tasks.runs import Run, RunWriter, evidence_of, judged_runs
 from chaos_tasks.safety import guards, limits
 from chaos_tasks.safety.guards import Rules
@@ -372,6 +373,25 @@ class Engine:
         notes = [one for one in Run(self.parts.ledger, plan.run_id).payloads(RecordKind.STOP_TRIGGERED)]
         texts = [note.text for note in notes if isinstance(note, Note)]
         return [stopped(plan, texts[0], at=self.parts.clock.now())] if texts else []
+
+    def hand_over(self, run_id: str) -> None:
+        """Let the run wait for its next task, which a scheduler starts once it has a slot; raises Fenced once swept.
+
+        Until then nobody renews.  What is in waits no longer than the settings and the guards allow, and not at all
+        (but for its lease) where stop conditions should be read meanwhile.  The next task makes the lease short again.
+        """
+        plan = self._plan(run_id)
+        armed_only = all(state.phase is Phase.ARMED for state in Run(self.parts.ledger, run_id).handles())
+        lease_s = QUEUED_LEASE_S if armed_only else self._waiting_lease_s(plan)
+        self.parts.ledger.renew(run_id, lease_s=lease_s)
+        renew_faults(self.parts.ledger, run_id, self.parts.clock, lambda: self.parts.clients, lease_s=lease_s)
+
+    def _waiting_lease_s(self, plan: Plan) -> float:
+        own = plan.experiment.guards
+        if own.watch:
+            return _lease_s(plan)
+        allowed = min(self.parts.settings.between_tasks, own.longest or self.parts.settings.between_tasks)
+        return max(_lease_s(plan), allowed.total_seconds())
 
     # --- after ------------------------------------------------------------------------------------------------
 

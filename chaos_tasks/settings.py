@@ -28,6 +28,7 @@ from chaos_tasks.validation import problems_of
 FILE_NAME = "squall.toml"
 ENDPOINTS_FILE = "endpoints.json"
 MAX_LANES = 512
+BETWEEN_TASKS = timedelta(minutes=10)
 
 
 class Webhook(Value):
@@ -91,6 +92,7 @@ class Settings(Value):
     )
     sweeper_max_age_s: float = 30.0
     require_sweeper: bool = True
+    between_tasks: Duration = Field(BETWEEN_TASKS, description="Longest wait of a fault that is in for its next task.")
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
     notify: Notify = Notify()
     calendar: ChangeCalendar = Field(ChangeCalendar(), description="When faults may be in.")
@@ -126,6 +128,7 @@ class _General(Value):
     campaign_alpha: float = Field(0.05, gt=0, lt=0.5)
     sweeper_max_age_s: float = 30.0
     require_sweeper: bool = True
+    between_tasks: Duration = BETWEEN_TASKS
 
 
 class _Url(Value):
@@ -214,6 +217,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         campaign_alpha=file.squall.campaign_alpha,
         sweeper_max_age_s=file.squall.sweeper_max_age_s,
         require_sweeper=file.squall.require_sweeper,
+        between_tasks=file.squall.between_tasks,
         targets=file.targets,
         notify=file.notify,
         calendar=file.calendar,

@@ -42,6 +42,8 @@ class SquallOperator(BaseOperator):
     ui_fgcolor = "#ffffff"
     final_errors: ClassVar[tuple[type[SquallError], ...]] = FINAL
     lock_wait_s: ClassVar[float] = 0.0
+    from_control: ClassVar[bool] = False
+    """Whether it runs where reverts do even though it takes a lane (``routing``)."""
 
     def __init__(self, *, run_id: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -43,7 +43,10 @@ PAUSE = timedelta(seconds=2)
 CONTROL: Mapping[str, Any] = {"pool": CONTROL_POOL, "execution_timeout": CONTROL_LIMIT}
 WORK: Mapping[str, Any] = {"pool": WORK_POOL, "weight_rule": "absolute"}
 UNDER_FAULT: Mapping[str, Any] = {**WORK, "priority_weight": 100}
-"""Before any baseline: a fault that is in, or a target that is locked, shall not wait for a lane."""
+"""Before any other: a fault that is in, or a target that is locked, shall not wait for a lane."""
+
+INTO_A_LANE: Mapping[str, Any] = {**WORK, "priority_weight": 50, "execution_timeout": CONTROL_LIMIT}
+"""A fault goes in only where a lane is free that nobody under fault waits for: its trials are next in that lane."""
 
 UPKEEP: Mapping[str, Any] = {
     "catchup": False,
@@ -109,7 +112,7 @@ def _tasks(loaded: LoadedExperiment, form_fields: list[str], approvers: Approver
         **CONTROL,
     )
     baseline = TrainBaselineOperator(task_id="baseline", retries=1, **WORK)
-    inject = InjectFaultOperator(task_id="inject", retries=0, **CONTROL)
+    inject = InjectFaultOperator(task_id="inject", retries=0, **INTO_A_LANE)
     # Retried, so that a killed task process resumes at the first unfinished trial.
     exercise = ExerciseWorkloadOperator(task_id="exercise", retries=2, **UNDER_FAULT)
     revert = RevertFaultOperator(

@@ -13,7 +13,7 @@ CONTROL_QUEUE = "squall_control"
 
 def task_policy(task: Any) -> None:
     """Called for each task of each DAG when it is parsed."""
-    if task.pool != CONTROL_POOL:
+    if task.pool != CONTROL_POOL and not getattr(task, "from_control", False):
         return
     if getattr(task, "is_mapped", False):
         task.partial_kwargs["queue"] = CONTROL_QUEUE

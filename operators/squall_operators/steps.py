@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -63,17 +64,20 @@ class TrainBaselineOperator(SquallOperator):
     def act(self, squall: Squall, run_id: str, context: Context) -> None:
         """Resumes at the first unfinished trial when retried."""
         self.log.info("%d control trials ended", squall.engine.baseline(run_id))
+        squall.engine.hand_over(run_id)
 
 
 class InjectFaultOperator(SquallOperator):
     """Injects the faults that come before the workload, and arms those that fire during it."""
 
     ui_color = "#c1121f"
+    from_control = True  # its identity is not the workload's
 
     def act(self, squall: Squall, run_id: str, context: Context) -> None:
         """May be called again after a crash: what is in stays in, once."""
         for receipt in squall.engine.inject(run_id):
             self.log.info("Receipt: %s", receipt.summary)
+        squall.engine.hand_over(run_id)
 
 
 class ExerciseWorkloadOperator(SquallOperator):
@@ -109,6 +113,8 @@ class RevertFaultOperator(SquallOperator):
         """Any phase, any number of times."""
         for receipt in squall.engine.revert(run_id, by="revert task"):
             self.log.info("Receipt: %s", receipt.summary)
+        with suppress(SquallError):  # the locks wait for the recovery trials; everything is out
+            squall.engine.hand_over(run_id)
 
 
 class MeasureRecoveryOperator(SquallOperator):

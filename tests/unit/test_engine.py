@@ -239,6 +239,62 @@ def test_a_run_waits_in_line_and_leaves_it_when_its_patience_is_over(toy: ToyPro
     assert "is held by run-1" in toy.notes(RecordKind.RUN_REFUSED, "run-2")[0]
 
 
+def test_a_run_that_was_handed_over_waits_for_its_next_task_and_still_holds(toy: ToyProject) -> None:
+    toy.engine().arm(request())
+    toy.engine().baseline(RUN)
+    toy.engine().hand_over(RUN)
+    pass_by(toy, QUEUED_LEASE_S - 1)
+    toy.engine().inject(RUN)
+    toy.engine().hand_over(RUN)
+    pass_by(toy, 599)
+    assert toy.word() == HURT
+    toy.engine().exercise(RUN)
+    assert lease_s(toy) <= 60  # short again, now that somebody renews it
+    toy.engine().revert(RUN)
+    assert toy.engine().judge(RUN).outcome is Outcome.HELD
+
+
+def test_a_fault_waits_for_its_next_task_no_longer_than_is_allowed(toy: ToyProject) -> None:
+    engine = toy.engine(between_tasks="5m")
+    engine.arm(request())
+    engine.inject(RUN)
+    engine.hand_over(RUN)
+    pass_by(toy, 301)
+    assert phases(toy) == [Phase.REVERTED]
+    assert toy.word() == HEALTHY
+    with pytest.raises(Fenced):
+        toy.engine().exercise(RUN)
+
+
+WATCH = {"name": "alive", "probe": "live.file", "params": {"path": "alive"}, "tolerance": {"type": "range", "min": 0}}
+
+
+@pytest.mark.parametrize(
+    ("guards", "longest_s"),
+    [({"lease": "60s", "longest": "90s"}, 90), ({"lease": "60s", "watch": [WATCH]}, 60), ({"lease": "20m"}, 1200)],
+    ids=["longest", "watched", "lease"],
+)
+def test_the_guards_of_an_experiment_bound_the_wait_for_its_next_task(
+    toy: ToyProject, guards: dict[str, object], longest_s: float
+) -> None:
+    toy.engine().arm(request(guards=guards))
+    toy.engine().inject(RUN)
+    toy.engine().hand_over(RUN)
+    assert lease_s(toy) == longest_s
+
+
+def pass_by(toy: ToyProject, seconds: float) -> None:
+    """Time passes, and a sweep looks."""
+    toy.clock.advance(seconds)
+    toy.ledger.beat(guards.SWEEPER)
+    toy.sweeper().sweep()
+
+
+def lease_s(toy: ToyProject) -> float:
+    """What is left of the lease of the run's first handle."""
+    return (toy.ledger.handles(run_id=RUN)[0].lease_until - toy.ledger.now()).total_seconds()
+
+
 def test_a_judged_run_is_not_run_again(toy: ToyProject) -> None:
     toy.engine().run(request())
     for again in (lambda: toy.engine().arm(request()), lambda: toy.engine().exercise(RUN)):

@@ -70,10 +70,16 @@ def test_killed_exercise_is_retried_but_a_failed_inject_is_not(dag: DAG) -> None
     assert dag.get_task("inject").retries == 0
 
 
-def test_only_trials_use_the_work_pool(dag: DAG) -> None:
+def test_only_trials_and_what_they_follow_use_the_work_pool(dag: DAG) -> None:
     pools = {task.task_id: task.pool for task in dag.tasks}
-    assert {task_id for task_id, pool in pools.items() if pool == WORK_POOL} == {"baseline", "exercise"}
+    assert {task_id for task_id, pool in pools.items() if pool == WORK_POOL} == {"baseline", "inject", "exercise"}
     assert {pool for pool in pools.values() if pool != WORK_POOL} == {CONTROL_POOL}
+
+
+def test_a_fault_goes_in_only_where_nobody_under_fault_waits_for_the_lane(dag: DAG) -> None:
+    weights = {task_id: dag.get_task(task_id).priority_weight for task_id in ("baseline", "inject", "exercise")}
+    assert weights["exercise"] > weights["inject"] > weights["baseline"]
+    assert {dag.get_task(task_id).weight_rule for task_id in weights} == {"absolute"}
 
 
 def test_recovery_trials_need_a_lane_and_go_before_baselines(project: Squall) -> None:

@@ -42,6 +42,8 @@ class FakeEngine:
     result: Verdict = HELD
     error: Exception | None = None
     asked: list[object] = field(default_factory=list)
+    handed_over: list[str] = field(default_factory=list)
+    fenced: bool = False
     on_exercise: Callable[[], None] = lambda: None
     stopped: bool = False
 
@@ -57,10 +59,26 @@ class FakeEngine:
         self.stopped = stop()
         return 1
 
+    def baseline(self, run_id: str) -> int:
+        """Two."""
+        self._answer(run_id)
+        return 2
+
+    def inject(self, run_id: str) -> tuple[object, ...]:
+        """Nothing to do."""
+        self._answer(run_id)
+        return ()
+
     def revert(self, run_id: str, *, by: str) -> tuple[object, ...]:
         """Nothing to do."""
         self._answer((run_id, by))
         return ()
+
+    def hand_over(self, run_id: str) -> None:
+        """Remember it, or be fenced."""
+        self.handed_over.append(run_id)
+        if self.fenced:
+            raise Fenced("swept")
 
     def judge(self, run_id: str) -> Verdict:
         """The verdict."""
@@ -135,6 +153,23 @@ def test_arm_asks_for_the_experiment_with_its_overrides(project: Squall, squall:
     assert request.requested_by == "user:olga"
     assert request.experiment_file_sha256
     assert squall.closed
+
+
+@pytest.mark.parametrize("operator", [steps.TrainBaselineOperator, steps.InjectFaultOperator])
+def test_who_comes_before_a_task_with_a_lane_lets_the_run_wait_for_it(
+    squall: FakeSquall, operator: type[steps.SquallOperator]
+) -> None:
+    operator(task_id="t").execute(context_of())
+    assert squall.engine.handed_over == [RUN]
+    squall.engine.fenced = True
+    with pytest.raises(AirflowFailException, match="swept"):
+        operator(task_id="t").execute(context_of())
+
+
+def test_a_revert_that_is_proved_stays_so_where_the_run_was_swept(squall: FakeSquall) -> None:
+    squall.engine.fenced = True
+    steps.RevertFaultOperator(task_id="revert").execute(context_of())
+    assert squall.engine.handed_over == [RUN]
 
 
 def test_run_of_a_campaign_names_it(project: Squall, squall: FakeSquall) -> None:
