@@ -102,16 +102,16 @@ def inject(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
     return receipt
 
 
-def revert(parts: ActParts, state: HandleState, *, by: str) -> Receipt:
+def revert(parts: ActParts, state: HandleState, *, by: str, taken: bool = False) -> Receipt:
     """Bring the prior state back and prove it; from any phase, any number of times.
 
     ``by`` is "revert task" or "supervisor" for a holder of the epoch in which it was armed; anyone else takes the
-    handle over first.
+    handle over first, unless it has ``taken`` it already.
     Raises RevertError when the prior state is not proved to be back, and Fenced when somebody else reverts it.
     """
     if state.phase is Phase.REVERTED:
         return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
-    if by not in INSIDERS or _is_left_behind(parts, state):
+    if not taken and (by not in INSIDERS or _is_left_behind(parts, state)):
         state = parts.ledger.take_over(state.handle.id, lease_s=parts.context.lease_s)
         if state.phase is Phase.REVERTED:
             return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)

@@ -13,6 +13,7 @@ SquallError
 │   ├── InjectError      stopped part-way; still revertible
 │   └── RevertError      the prior state is not back; pages a person
 ├── Fenced               the lease was lost: this process must not act any more
+│   └── LeaseRenewed     a sweep came too late: somebody works on the handle again
 ├── ProbeError           could not measure; never means deviated
 ├── SignatureInvalid     a key, a signature or signed bytes are not what they must be; nothing in them may be believed
 ├── WorkloadError        a trial could not be run at all (as opposed to: ran, and failed)
@@ -132,6 +133,10 @@ class RevertError(FaultError):
 
 class Fenced(SquallError):
     """The lease was lost to a sweep or a newer epoch: this process must not act any more."""
+
+
+class LeaseRenewed(Fenced):
+    """A sweep came too late: somebody has renewed the lease since it looked, so nothing was taken over."""
 
 
 class ProbeError(SquallError):

@@ -104,8 +104,11 @@ class Ledger(LedgerReader, Protocol):
     def renew(self, run_id: str, *, lease_s: float) -> datetime:
         """Extend the lease of all open handles and locks of a run; raises Fenced when one of them was swept."""
 
-    def take_over(self, handle_id: str, *, lease_s: float) -> HandleState:
-        """Raise the handle's epoch (fencing older holders) and lease it to the caller."""
+    def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
+        """Raise the handle's epoch (fencing older holders) and lease it to the caller.
+
+        ``expired``: only if its lease is over now, in the same transaction; raises LeaseRenewed else.
+        """
 
     def claim(self, handle_id: str, n: int, record: Record) -> bool:
         """Claim firing ``n`` of a trigger, once over all processes; False when it was claimed before."""

@@ -16,7 +16,7 @@ from chaos_tasks.acts import ActParts
 from chaos_tasks.approving import incidents
 from chaos_tasks.carrying import carried
 from chaos_tasks.disposing import Disposal
-from chaos_tasks.errors import LedgerError, SetupError, SquallError
+from chaos_tasks.errors import LeaseRenewed, LedgerError, SetupError, SquallError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
@@ -75,7 +75,7 @@ class Sweeper:
         """
         self._beat(watching)
         expired = [state for state in self.ledger.handles(phases=OPEN_PHASES, expired=True) if not self._left(state)]
-        swept = self._revert_all(expired, by)
+        swept = self._revert_all(expired, by, expired=True)
         if lever.overdue(self.ledger):  # leases or not; their runs have had their time to do it themselves
             swept += self._revert_all(self.ledger.handles(phases=UNTOUCHED), lever.WHO)
         self._beat(watching)
@@ -107,7 +107,7 @@ class Sweeper:
         state = self.ledger.handle(handle_id)
         if state is None:
             raise LedgerError(f"no handle {handle_id} in the ledger", remedy="`squall status` lists the open ones")
-        return self._revert(state, by)
+        return self._revert_always(state, by)
 
     def run(self, run_id: str, *, by: str) -> tuple[Swept, ...]:
         """Revert every open handle of one run now."""
@@ -131,27 +131,42 @@ class Sweeper:
         beat = self.ledger.last_beat(own_beat(place.host))
         return beat is not None and (self.ledger.now() - beat).total_seconds() < NEIGHBOUR_S
 
-    def _revert_all(self, states: Iterable[HandleState], by: str) -> tuple[Swept, ...]:
-        swept = tuple(self._revert(state, by) for state in reversed(list(states)))
+    def _revert_all(self, states: Iterable[HandleState], by: str, *, expired: bool = False) -> tuple[Swept, ...]:
+        tried = [self._revert(state, by, expired=expired) for state in reversed(list(states))]
+        swept = tuple(one for one in tried if one is not None)
         for run_id in {one.run_id for one in swept if one.reverted}:
             self._unlock(run_id)
         return swept
 
-    def _revert(self, state: HandleState, by: str) -> Swept:
+    def _revert(self, state: HandleState, by: str, *, expired: bool) -> Swept | None:
+        """``expired``: take it over first, and only if its lease is over by now; None where somebody has renewed it."""
+        try:
+            state = self.ledger.take_over(state.handle.id, lease_s=TAKEN_S, expired=True) if expired else state
+        except LeaseRenewed as error:
+            log.info("not swept: %s", error.message)
+            return None
+        except Exception as error:  # noqa: BLE001  of a damaged row, or of a driver: the others must be swept too
+            return self._failed(state, error)
+        return self._revert_always(state, by, taken=expired)
+
+    def _revert_always(self, state: HandleState, by: str, *, taken: bool = False) -> Swept:
         handle = state.handle
         try:  # a damaged record of one run must not keep the others from being swept
             plan = Run(self.ledger, handle.run_id).registered()
             if plan is not None:
                 self.workspaces.end_workloads(plan)
-            self._await_elsewhere(state)
-            receipt = acts.revert(self._parts(state), state, by=by)
+            self._await_elsewhere(state, taken)
+            receipt = acts.revert(self._parts(state), state, by=by, taken=taken)
         except Exception as error:  # noqa: BLE001  of a fault's code or of the system: the others must be swept too
-            with suppress(SquallError):  # the cause is on record: whoever comes next opens it
-                incidents.open_those_of(handle.run_id, self.ledger, self.clock, self.recorder)
-            return self._swept(state, False, notices.why_of(error))
+            return self._failed(state, error)
         return self._swept(state, True, receipt.summary)
 
-    def _await_elsewhere(self, state: HandleState) -> None:
+    def _failed(self, state: HandleState, error: Exception) -> Swept:
+        with suppress(SquallError):  # the cause is on record: whoever comes next opens it
+            incidents.open_those_of(state.handle.run_id, self.ledger, self.clock, self.recorder)
+        return self._swept(state, False, notices.why_of(error))
+
+    def _await_elsewhere(self, state: HandleState, taken: bool) -> None:
         """An act of another host may be on its way, and nobody here can end it: fence it, and let it land first."""
         handle = state.handle
         if state.phase is not Phase.INJECTING:
@@ -159,7 +174,8 @@ class Sweeper:
         intents = self.ledger.records(run_id=handle.run_id, kinds=[RecordKind.INJECT_INTENT])
         hosts = [stored.record.recorder.host for stored in intents if stored.record.handle_id == handle.id]
         if hosts and hosts[-1] not in ("", host()):
-            self.ledger.take_over(handle.id, lease_s=TAKEN_S)
+            if not taken:
+                self.ledger.take_over(handle.id, lease_s=TAKEN_S)
             self.clock.sleep(ELSEWHERE_S)
 
     def _swept(self, state: HandleState, reverted: bool, summary: str) -> Swept:

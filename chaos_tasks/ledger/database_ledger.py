@@ -156,13 +156,16 @@ class DatabaseLedger:
         with self._acting(run_id) as session:
             return handles.renew(session, run_id, lease_ms=_ms(lease_s))
 
-    def take_over(self, handle_id: str, *, lease_s: float) -> HandleState:
-        """Raise the handle's epoch (fencing its run) and lease it to the caller; a reverted one stays as it is."""
+    def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
+        """Raise the handle's epoch (fencing its run) and lease it to the caller; a reverted one stays as it is.
+
+        ``expired``: raises LeaseRenewed unless its lease is over by the database's clock, in the same transaction.
+        """
         with self._database.transaction() as session:
             row = session.row("SELECT run_id FROM squall_handle WHERE id = ?", handle_id)
             if row is not None:
                 self._refuse_superseded(session, row[0])
-            return handles.take_over(session, handle_id, lease_ms=_ms(lease_s))
+            return handles.take_over(session, handle_id, lease_ms=_ms(lease_s), expired=expired)
 
     def claim(self, handle_id: str, n: int, record: Record) -> bool:
         """Claim firing ``n``, once over all processes; raises Fenced when the handle is no longer the run's own."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from chaos_tasks.errors import Fenced, LedgerError
+from chaos_tasks.errors import Fenced, LeaseRenewed, LedgerError
 from chaos_tasks.ledger import header, permits, store
 from chaos_tasks.ledger.database import Database, Row, Session
 from chaos_tasks.ledger.lock_table import fence
@@ -80,16 +80,21 @@ def transition(
     return _require(session, handle_id)
 
 
-def take_over(session: Session, handle_id: str, *, lease_ms: int) -> HandleState:
-    """Raise the epoch of a handle and fence its run; a reverted handle needs nobody and is returned as it stands."""
+def take_over(session: Session, handle_id: str, *, lease_ms: int, expired: bool = False) -> HandleState:
+    """Raise the epoch of a handle and fence its run; a reverted handle needs nobody and is returned as it stands.
+
+    ``expired``: whoever listed it may have read it long ago, so its lease is looked at again, and LeaseRenewed raised.
+    """
     state = _require(session, handle_id)
     if state.phase is Phase.REVERTED:
         return state
-    session.write(
-        "UPDATE squall_handle SET epoch = epoch + 1, lease_until = ? WHERE id = ?",
-        session.now_ms() + lease_ms,
-        handle_id,
-    )
+    now = session.now_ms()
+    if expired and now < _ms(state.lease_until) <= now + LONGEST_LEASE_MS:
+        raise LeaseRenewed(
+            f"handle {handle_id!r} is leased until {state.lease_until:%Y-%m-%d %H:%M:%S} UTC again",
+            remedy="leave it to its run; `squall revert` asks for no lease",
+        )
+    session.write("UPDATE squall_handle SET epoch = epoch + 1, lease_until = ? WHERE id = ?", now + lease_ms, handle_id)
     fence(session, state.handle.run_id, f"its handle {handle_id!r} was taken over")
     return _require(session, handle_id, proved=True)
 

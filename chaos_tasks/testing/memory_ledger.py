@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import RLock
 
-from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, Queued, TargetBusy
+from chaos_tasks.errors import Fenced, IdempotencyConflict, LeaseRenewed, LedgerError, Queued, TargetBusy
 from chaos_tasks.model.actor import Actor, Taken
 from chaos_tasks.model.consent import LOG
 from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase
@@ -170,7 +170,7 @@ class MemoryLedger:
                 held.lease_until = until if held.run_id == run_id else held.lease_until
             return until
 
-    def take_over(self, handle_id: str, *, lease_s: float) -> HandleState:
+    def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
         """Raise the handle's epoch and lease it to the caller."""
         with self._guard:
             self._require_up()
@@ -178,6 +178,8 @@ class MemoryLedger:
             self.acting(state.handle.run_id)
             if state.phase is Phase.REVERTED:
                 return state
+            if expired and state.lease_until > self.now():
+                raise LeaseRenewed(f"handle {handle_id} is leased again", remedy="leave it to its run")
             self._fenced[state.handle.run_id] = f"its handle {handle_id} was taken over"
             handle = state.handle.model_copy(update={"epoch": state.handle.epoch + 1})
             return self._put(handle, state.phase, self._lease(lease_s))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaos_tasks.model.actor import Actor
-from chaos_tasks.model.handle import Handle, Phase, Receipt
+from chaos_tasks.model.handle import Handle, HandleState, Phase, Receipt
 from chaos_tasks.model.plan import Recorder
+from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.sweeping import ELSEWHERE_S
 from chaos_tasks.targets.process import boot_id, host
 from chaos_tasks.testing.crash import Crash
-from tests.unit.toy_project import HEALTHY, HURT, ToyProject, register, request
+from tests.unit.toy_project import HEALTHY, HURT, ToyProject, ToyWorkspaces, register, request
 
 LEASE_S = 60.0
 
@@ -24,6 +26,34 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
     made = ToyProject(tmp_path / "home")
     register(monkeypatch, made.fault)
     return made
+
+
+def test_a_run_that_renews_between_a_sweeps_look_and_its_hand_goes_on_untouched(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = toy.engine()
+    engine.arm(request())
+    engine.inject("run-1")
+    toy.clock.advance(LEASE_S + 1)
+    sweeper = toy.sweeper()
+    ended: list[str] = []
+    monkeypatch.setattr(ToyWorkspaces, "end_workloads", lambda self, plan: ended.append(plan.run_id) or 0)
+    listed = toy.ledger.handles
+
+    def slow_look(**asked: Any) -> list[HandleState]:
+        found = listed(**asked)
+        if asked.get("expired"):
+            toy.ledger.renew("run-1", lease_s=LEASE_S)  # the run wakes just then
+        return found
+
+    monkeypatch.setattr(toy.ledger, "handles", slow_look)
+    assert sweeper.sweep() == ()
+    assert (toy.word(), ended) == (HURT, [])
+    monkeypatch.undo()
+    register(monkeypatch, toy.fault)
+    engine.exercise("run-1")
+    engine.revert("run-1")
+    assert engine.judge("run-1").outcome is Outcome.HELD
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos_tasks.errors import Fenced, IdempotencyConflict, LedgerError, TargetBusy
+from chaos_tasks.errors import Fenced, IdempotencyConflict, LeaseRenewed, LedgerError, TargetBusy
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.handle import Phase
@@ -151,6 +151,23 @@ def test_taking_over_fences_whoever_held_the_handle(ledger: Ledger) -> None:
     with pytest.raises(Fenced):
         ledger.renew("run-1", lease_s=LONG_S)
     assert ledger.take_over("h1", lease_s=LONG_S).handle.epoch == 2  # reverted: nothing left to take
+
+
+def test_a_handle_that_was_renewed_since_it_was_listed_as_expired_is_not_taken_over(
+    ledger: Ledger, other: Ledger
+) -> None:
+    ledger.arm(handle(), armed(handle()), lease_s=0)
+    (listed,) = other.handles(expired=True)
+    until = ledger.renew("run-1", lease_s=LONG_S)
+    with pytest.raises(LeaseRenewed):
+        other.take_over(listed.handle.id, lease_s=LONG_S, expired=True)
+    state = ledger.handle("h1")
+    assert state is not None
+    assert (state.handle.epoch, state.lease_until) == (1, until)
+    assert ledger.renew("run-1", lease_s=0) <= until  # its run is not fenced
+    assert other.take_over("h1", lease_s=LONG_S, expired=True).handle.epoch == 2
+    with pytest.raises(LeaseRenewed):  # of two sweepers that listed it, one has it
+        ledger.take_over("h1", lease_s=LONG_S, expired=True)
 
 
 def test_one_swept_handle_stops_the_whole_run(ledger: Ledger) -> None:
