@@ -60,7 +60,7 @@ cluster-test: setup ## The same experiments on Celery: three machines that share
 live-tests: setup ## What takes many minutes: approvals and kills under real schedulers, rival processes of one run
 	@$(PYTEST) tests -m live
 
-bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse
+bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse, bench-formats
 	@$(BIN)/python -m benchmarks.$*
 
 kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about 40 minutes on two cores)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from chaos_tasks import registry
 from chaos_tasks.faults.base import FaultParams
+from chaos_tasks.faults.data.version import VersionFault
+from chaos_tasks.model.formats import ALL
 from chaos_tasks.model.handle import Reversibility
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "faults.md"
@@ -20,6 +22,15 @@ HEAD = """\
 
 What Squall can break, why it happens in real life, and how it is undone. `squall faults --json` prints the same for
 programs.
+"""
+
+CLAIMS = """
+## Formats
+
+Which data fault acts on which `source.format`. A fault refuses what it does not claim before anything is touched, and
+each pair that is claimed passes the conformance suite. `parquet`, `csv`, `jsonl` are tables; `npy` and `npz` arrays of
+NumPy's, rows along the first axis; `text` lines; `images` and `texts` directories of files, where the label is the
+folder that a file lies in, or a column of an index (`metadata.csv`, `labels.csv` or `index.csv`).
 """
 
 UNDO = {
@@ -43,7 +54,14 @@ Schema = Mapping[str, object]
 def page() -> str:
     """The whole page; equal registries give equal pages."""
     kinds = [kind for kind in registry.FAULTS if kind in registry.fault_kinds()]  # ours, whatever else is installed
-    return "\n".join([HEAD, *_index(sorted(kinds)), *(line for kind in sorted(kinds) for line in _fault(kind))])
+    return "\n".join(
+        [
+            HEAD,
+            *_index(sorted(kinds)),
+            *_claims(sorted(kinds)),
+            *(line for kind in sorted(kinds) for line in _fault(kind)),
+        ]
+    )
 
 
 def _index(kinds: list[str]) -> Iterator[str]:
@@ -57,6 +75,18 @@ def _index(kinds: list[str]) -> Iterator[str]:
         yield f"| [{kind}](#{kind.replace('.', '')}) | {fault.summary.rstrip('.')} | {undo} | {shown} |"
 
 
+def _claims(kinds: list[str]) -> Iterator[str]:
+    """Which mutator acts on which format."""
+    yield CLAIMS
+    yield f"| fault | {' | '.join(f'`{name}`' for name in ALL)} |"
+    yield f"| --- |{' --- |' * len(ALL)}"
+    for kind in kinds:
+        fault = registry.fault(kind)
+        if isinstance(fault, VersionFault):
+            marks = ["yes" if name in fault.formats else "" for name in ALL]
+            yield f"| {kind} | {' | '.join(marks)} |"
+
+
 def _fault(kind: str) -> Iterator[str]:
     fault = registry.fault(kind)
     yield f"\n## {kind}\n"
@@ -64,6 +94,8 @@ def _fault(kind: str) -> Iterator[str]:
     yield f"- **In real life:** {fault.cause.rstrip('.')}."
     yield f"- **Acts on:** {'; '.join(PLACES[place.__name__] for place in fault.place_types)}."
     yield f"- **Undo:** {UNDO[fault.reversibility]}."
+    if isinstance(fault, VersionFault):
+        yield f"- **Formats:** {', '.join(f'`{name}`' for name in fault.formats)}."
     yield f"- **Permissions:** {_policy(fault.policy)}"
     yield ""
     yield from _parameters(fault.params_type)

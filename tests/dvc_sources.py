@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +66,16 @@ def make_source(
     link: str = "copy",
     paths: Sequence[str] = (PARQUET, CSV),
     tracked: Sequence[str] = (),
+    write: Callable[[Path, int, int], None] | None = None,
 ) -> Source:
     """Two versions (v1, v2 = main), committed, tagged, and pushed; the cache uses links of type ``link``.
 
-    ``tracked`` is what `dvc add` is given: by default each of the paths by itself.
+    ``tracked`` is what `dvc add` is given: by default each of the paths by itself.  ``write`` makes the data at a path
+    from the version and the number of the path; by default a table.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # DVC's own use of its libraries
-        return _make(folder, rows, link, paths, tracked or paths)
+        return _make(folder, rows, link, paths, tracked or paths, write)
 
 
 def make_directory_source(folder: Path, *, rows: int = 1000, link: str = "copy") -> Source:
@@ -81,7 +83,14 @@ def make_directory_source(folder: Path, *, rows: int = 1000, link: str = "copy")
     return make_source(folder, rows=rows, link=link, paths=PARTS, tracked=[DIRECTORY])
 
 
-def _make(folder: Path, rows: int, link: str, paths: Sequence[str], tracked: Sequence[str]) -> Source:
+def _make(
+    folder: Path,
+    rows: int,
+    link: str,
+    paths: Sequence[str],
+    tracked: Sequence[str],
+    write: Callable[[Path, int, int], None] | None,
+) -> Source:
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
@@ -95,6 +104,9 @@ def _make(folder: Path, rows: int, link: str, paths: Sequence[str], tracked: Seq
         config["remote"]["store"] = {"url": str(remote)}
     for version in (1, 2):
         for number, path in enumerate(paths):
+            if write is not None:
+                write(repo / path, version, number)
+                continue
             (repo / path).unlink(missing_ok=True)
             (repo / path).parent.mkdir(parents=True, exist_ok=True)
             write_table(repo / path, table(rows + 100 * version, seed=version + 10 * number * (tracked != paths)))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chaos_tasks.model.base import Value
+from chaos_tasks.model.formats import Format
 
 
 class DvcPlace(Value):
@@ -17,7 +18,7 @@ class DvcPlace(Value):
     source: str = Field(description="Path or URL of the source repository, read only.")
     commit: str = Field(description="Commit of the source that the clone starts from.")
     data: tuple[str, ...]
-    format: Literal["parquet", "csv"]
+    format: Format
 
     @property
     def key(self) -> str:

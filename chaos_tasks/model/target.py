@@ -10,6 +10,7 @@ from pydantic import Field
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.duration import Duration
+from chaos_tasks.model.formats import Format
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 
@@ -25,7 +26,11 @@ class DvcSource(Value):
         "tracked directory, and of that only the files named here are brought."
     )
     sealed: str | None = Field(None, description="DVC-tracked evaluation set; copied out before any injection.")
-    format: Literal["parquet", "csv"] = "parquet"
+    format: Format = Field(
+        "parquet",
+        description="Of the data. parquet, csv, jsonl: tables; npy, npz: NumPy's; text: lines; images, texts: `data` "
+        "names a directory, a file in it is a row, and its label is its folder or a column of an index.",
+    )
 
 
 class SetupStep(Value):

@@ -1,7 +1,8 @@
 """Data versions of a Git+DVC repository: resolve one, clone it apart from its source, change and restore the clone.
 
 A data file is tracked by itself or lies in a tracked directory; of a directory, a clone holds the manifest and the
-files that were asked for, and all else is known by name and absent.
+files that were asked for, and all else is known by name and absent; or the directory is the data (images, texts), and
+all of it is there.
 
 The source is only ever read, as text and bytes: it is never opened with DVC, which would write below its `.dvc/tmp`,
 and no link to it is made.  Pointers and cache objects of a clone are written here, in DVC 3's layout, so that a crash
@@ -21,13 +22,15 @@ from pydantic import Field
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value, canonical
+from chaos_tasks.model.formats import FOLDERS
 from chaos_tasks.model.target import DvcSource
 from chaos_tasks.targets import dvc_config, git, manifests
+from chaos_tasks.targets.directories import discard, is_laid_out, keep_folder, keeps_bytes, lay_out
 from chaos_tasks.targets.dvc_bytes import bring, file_of, git_clone, inside, look_up, readable
 from chaos_tasks.targets.dvc_bytes import dvc_command as dvc_command
 from chaos_tasks.targets.dvc_bytes import local_folder as local_folder
 from chaos_tasks.targets.objects import Objects, copy_verified, md5_of, sync
-from chaos_tasks.targets.pointers import DataFile, Output, find_output, replace_output
+from chaos_tasks.targets.pointers import DataFile, Output, expect_kind, find_output, replace_output
 
 
 class SourceVersion(Value):
@@ -71,6 +74,8 @@ def version_at(folder: Path, source: DvcSource, commit: str) -> SourceVersion:
 
     reader = git.reader(folder, commit)
     data = {path: find_output(reader, path, where) for path in source.data}
+    for path, output in data.items():
+        expect_kind(output, path, where, folder=source.format in FOLDERS)
     sealed = find_output(reader, source.sealed, where) if source.sealed else None
     return SourceVersion(commit=commit, data=data, sealed=sealed, data_digest=_data_digest(data, source.sealed, sealed))
 
@@ -96,7 +101,10 @@ def export(
     with tempfile.TemporaryDirectory(prefix=".squall-export-", dir=dest.parent) as temporary:
         objects = Objects(Path(temporary))
         file = bring(source.repo, version.commit, path, output, objects, environment)
-        copy_verified(objects.path(file.md5), dest, file.md5)
+        if file.is_directory:
+            lay_out(objects, file, dest)
+        else:
+            copy_verified(objects.path(file.md5), dest, file.md5)
 
 
 def _output_in(source: DvcSource, version: SourceVersion, path: str) -> Output:
@@ -243,14 +251,17 @@ def keeps(clone: Path, path: str) -> bool:
     output, cache = output_of(clone, path), cache_of(clone)
     if output.is_directory and not cache.holds(output.md5):
         return False
-    return cache.holds(file_of(cache, output, path).md5)
+    return keeps_bytes(cache, file_of(cache, output, path))
 
 
 def place_file(clone: Path, path: str, file: DataFile) -> None:
     """Write a file's bytes from the clone's cache into its working tree, by copy or reflink."""
     target = clone / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    copy_verified(cache_of(clone).path(file.md5), target, file.md5)
+    if file.is_directory:
+        lay_out(cache_of(clone), file, target)
+    else:
+        copy_verified(cache_of(clone).path(file.md5), target, file.md5)
 
 
 def commit_version(clone: Path, paths: Sequence[str], message: str) -> tuple[str, dict[str, DataFile]]:
@@ -266,9 +277,13 @@ def commit_version(clone: Path, paths: Sequence[str], message: str) -> tuple[str
 
 def _track(clone: Path, path: str) -> DataFile:
     working, cache = clone / path, cache_of(clone)
+    output = find_output(git.working_reader(clone), path, clone.name)
+    if working.is_dir():
+        file, files = keep_folder(cache, working)
+        _point_at(clone, output, file.md5, file.size or 0, files)
+        return file
     file = DataFile(md5=md5_of(working), size=working.stat().st_size)
     cache.put(working, file.md5)
-    output = find_output(git.working_reader(clone), path, clone.name)
     if output.is_directory:
         _point_inside(clone, path, output, file)
     else:
@@ -285,10 +300,10 @@ def _point_inside(clone: Path, path: str, output: Output, file: DataFile) -> Non
     _point_at(clone, output, manifest, max(0, output.size + grown))
 
 
-def _point_at(clone: Path, output: Output, md5: str, size: int) -> None:
+def _point_at(clone: Path, output: Output, md5: str, size: int, files: int | None = None) -> None:
     """Let the pointer in the working tree say these bytes; nothing is committed."""
     pointer = clone / output.pointer
-    pointer.write_text(replace_output(pointer.read_text(), output, md5, size))
+    pointer.write_text(replace_output(pointer.read_text(), output, md5, size, files))
 
 
 def reset_to(clone: Path, commit: str, environment: Mapping[str, str] | None = None) -> list[str]:
@@ -303,7 +318,7 @@ def reset_to(clone: Path, commit: str, environment: Mapping[str, str] | None = N
     outputs, cache, rewritten = {path: output_of(clone, path) for path in marker.materialised}, cache_of(clone), []
     right = {md5 for md5 in {output.md5 for output in outputs.values()} if cache.holds(md5)}
     for path, output in outputs.items():
-        kept = output.md5 in right and (not output.is_directory or cache.holds(inside(cache, output, path).md5))
+        kept = output.md5 in right and (not output.is_directory or keeps_bytes(cache, file_of(cache, output, path)))
         if not kept:
             bring(marker.source, marker.source_commit, path, output, cache, environment)
             rewritten.append(f"cache:{path}")
@@ -312,11 +327,13 @@ def reset_to(clone: Path, commit: str, environment: Mapping[str, str] | None = N
             place_file(clone, path, file)
             rewritten.append(path)
         for partial in (clone / path).parent.glob(f".{Path(path).name}.squall-*"):
-            partial.unlink(missing_ok=True)
+            discard(partial)
     return rewritten
 
 
 def is_placed(clone: Path, path: str, file: DataFile) -> bool:
     """Whether the working tree has exactly those bytes."""
     working = clone / path
+    if file.is_directory:
+        return is_laid_out(cache_of(clone), file, working)
     return working.is_file() and file.size in (None, working.stat().st_size) and md5_of(working) == file.md5

@@ -55,7 +55,7 @@ def readable(repo: str) -> Iterator[Path]:
 def bring(
     repo: str, commit: str, path: str, output: Output, objects: Objects, environment: Mapping[str, str] | None = None
 ) -> DataFile:
-    """Put one file's bytes into ``objects``, with the manifest of its tracked directory; returns which bytes.
+    """Put the bytes of a file, or of all files of a directory, into ``objects``, with its manifest; returns which.
 
     From the source's cache by copy, else from its remote; checked by MD5.
     """
@@ -65,9 +65,23 @@ def bring(
             _fetch_pointed(repo, commit, output, objects, told)
         _expect(repo, path, output.md5, objects)
         return file_of(objects, output, path)
+    if not output.holds(path):
+        return _bring_whole(repo, commit, output, objects, told)
     file = look_up(repo, commit, path, output, objects, told)
     _bring_named(repo, commit, output, file.md5, objects, told)
     return file
+
+
+def _bring_whole(repo: str, commit: str, output: Output, objects: Objects, environment: Mapping[str, str]) -> DataFile:
+    """A directory: its files from the source's cache one by one, and what is missing in one `dvc fetch` of it."""
+    _bring_named(repo, commit, output, output.md5, objects, environment)
+    names = sorted({entry.md5 for entry in manifests.entries(objects.path(output.md5))})
+    missing = [md5 for md5 in names if not _holds_or_copies(repo, commit, md5, objects)]
+    if missing:
+        _fetch_pointed(repo, commit, output, objects, environment)
+    for md5 in missing:
+        _expect(repo, output.path, md5, objects)
+    return file_of(objects, output, output.path)
 
 
 def look_up(
@@ -89,7 +103,7 @@ def _bring_named(
 
 def file_of(objects: Objects, output: Output, path: str) -> DataFile:
     """What its pointer says of a file, or the manifest that lies in ``objects``."""
-    if output.is_directory:
+    if output.holds(path):
         return inside(objects, output, path)
     return DataFile(md5=output.md5, size=output.size)
 

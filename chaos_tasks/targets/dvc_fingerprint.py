@@ -12,6 +12,7 @@ from chaos_tasks.model.handle import Fingerprint
 from chaos_tasks.targets import dvc_config, git
 from chaos_tasks.targets.dvc import cache_of, output_of, read_marker, remote_of
 from chaos_tasks.targets.dvc_bytes import inside
+from chaos_tasks.targets.manifests import entries
 from chaos_tasks.targets.objects import Objects, md5_of
 from chaos_tasks.targets.pointers import Output, find_output
 
@@ -89,7 +90,9 @@ def _kept(store: Objects, outputs: Sequence[Output], paths: Sequence[str]) -> It
     for path, output in zip(paths, outputs, strict=True):
         names = [output.md5]
         if output.is_directory and store.path(output.md5).is_file():
-            names.append(inside(store, output, path).md5)
+            whole = not output.holds(path)
+            manifest = store.path(output.md5)
+            names += [one.md5 for one in entries(manifest)] if whole else [inside(store, output, path).md5]
         for name in names:
             yield name, _whole(store.path(name)) if store.path(name).is_file() else "absent"
 
@@ -123,6 +126,8 @@ def _whole(path: Path) -> str:
 
 
 def _content(path: Path) -> str:
+    if path.is_dir():
+        return _digest(dict(_everything(path)))
     return md5_of(path) if path.is_file() else "absent"
 
 

@@ -11,7 +11,7 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,29 @@ def find(manifest: Path, name: str) -> Entry | None:
     """
     with _mapped(manifest) as content:
         return _by_halves(content, name) or _by_scan(content, name)
+
+
+def entries(manifest: Path) -> Iterator[Entry]:
+    """All files of a directory, in the order of the manifest; one at a time."""
+    with _mapped(manifest) as content:
+        for found in _ENTRY.finditer(content):
+            yield Entry(json.loads(found[2]), found[1].decode(), found.start(1))
+
+
+def write(objects: Objects, files: Mapping[str, str]) -> str:
+    """Put the manifest of a directory into ``objects``, as DVC would write it; returns what it is called."""
+    listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    text = json.dumps(listed, sort_keys=True).encode()
+    md5 = hashlib.md5(text, usedforsecurity=False).hexdigest()
+    objects.root.mkdir(parents=True, exist_ok=True)
+    partial = objects.root / f".{md5}.squall-partial"
+    partial.unlink(missing_ok=True)
+    try:
+        partial.write_bytes(text)
+        objects.put(partial, md5 + DIRECTORY)
+    finally:
+        partial.unlink(missing_ok=True)
+    return md5 + DIRECTORY
 
 
 def with_entry(objects: Objects, manifest: str, name: str, md5: str) -> str:

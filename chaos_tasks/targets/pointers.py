@@ -23,10 +23,15 @@ Reader = Callable[[str], str | None]
 
 
 class DataFile(Value):
-    """The bytes of one data file: MD5 in hexadecimal, size in bytes."""
+    """The bytes of one data file or directory: MD5 in hexadecimal, size in bytes."""
 
-    md5: str = Field(pattern=r"^[0-9a-f]{32}$")
+    md5: str = Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")
     size: int | None = Field(ge=0, description="None for a file that only a manifest names: those keep no sizes.")
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory as a whole, and its MD5 that of the manifest."""
+        return self.md5.endswith(DIRECTORY)
 
 
 class Output(Value):
@@ -43,6 +48,10 @@ class Output(Value):
         """Whether its MD5 is that of a manifest."""
         return self.md5.endswith(DIRECTORY)
 
+    def holds(self, path: str) -> bool:
+        """Whether it is a directory, and the path a file in it."""
+        return self.is_directory and path != self.path
+
     def inside(self, path: str) -> str:
         """A path as the directory's manifest calls it."""
         return str(PurePosixPath(path).relative_to(self.path))
@@ -54,16 +63,13 @@ def pointer_name(path: str) -> str:
 
 
 def find_output(read: Reader, path: str, where: str) -> Output:
-    """The output that holds a data file: itself, or the tracked directory it lies in; in a `.dvc` or a `dvc.lock`.
+    """The output that holds data: itself, or the tracked directory it lies in; in a `.dvc` or a `dvc.lock`.
 
-    Raises SetupError for anything that is no file of DVC 3.
+    Raises SetupError for anything that is no output of DVC 3.
     """
     own = read(pointer_name(path))
     if own is not None:
-        output = _of_pointer(own, path, where)
-        if output.is_directory:
-            raise _is_directory(path, where)
-        return output
+        return _of_pointer(own, path, where)
     for folder in _folders(path):
         found = _directory(read, folder, where) or _of_lock(read, folder, path, where)
         if found is not None:
@@ -74,7 +80,7 @@ def find_output(read: Reader, path: str, where: str) -> Output:
     )
 
 
-def replace_output(text: str, output: Output, md5: str, size: int) -> str:
+def replace_output(text: str, output: Output, md5: str, size: int, files: int | None = None) -> str:
     """The pointer's text, now saying these bytes; every other field is kept."""
     document = yaml.safe_load(text)
     document.pop("md5", None)  # checksum of the stage itself, stale once an output changes
@@ -83,6 +89,8 @@ def replace_output(text: str, output: Output, md5: str, size: int) -> str:
     else:
         out = document["outs"][0]
     out |= {"md5": md5, "size": size}
+    if files is not None and "nfiles" in out:
+        out["nfiles"] = files
     return yaml.safe_dump(document, sort_keys=False)
 
 
@@ -114,8 +122,6 @@ def _of_lock(read: Reader, folder: str, path: str, where: str) -> Output | None:
         if stage.partition("@")[0] in moved or not PurePosixPath(path).is_relative_to(out_path):
             continue
         output = _output(out, lock, out_path, where)
-        if output.is_directory and out_path == path:
-            raise _is_directory(path, where)
         if output.is_directory or out_path == path:
             return output
     return None
@@ -161,8 +167,18 @@ def _output(out: dict[str, Any], pointer: str, path: str, where: str) -> Output:
     )
 
 
-def _is_directory(path: str, where: str) -> SetupError:
-    return SetupError(f"{path} is a directory in {where}", remedy=f"name the files in it, such as {path}/part.parquet")
+def expect_kind(output: Output, path: str, where: str, *, folder: bool) -> None:
+    """Raises SetupError when a directory is named where a format of files is declared, or the other way round."""
+    if output.is_directory and not folder and not output.holds(path):
+        raise SetupError(
+            f"{path} is a directory in {where}",
+            remedy=f"name the files in it, such as {path}/part.parquet, or set `source.format` to images or texts",
+        )
+    if folder and (output.holds(path) or not output.is_directory):
+        raise SetupError(
+            f"{path} is a file in {where}, and images and texts are directories",
+            remedy="name the tracked directory in source.data, or another format",
+        )
 
 
 def _single_out(text: str, path: str, where: str) -> dict[str, Any]:

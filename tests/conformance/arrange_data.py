@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import count
@@ -14,11 +15,13 @@ from pydantic import JsonValue
 from chaos_tasks import registry
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.place import DvcPlace
+from chaos_tasks.model.target import DvcSource
 from chaos_tasks.ports import Clients
 from chaos_tasks.targets import dvc
 from chaos_tasks.testing.clock import FakeClock
 from chaos_tasks.testing.conformance import Arrangement
 from tests.dvc_sources import PARQUET, PARTS, Source, make_directory_source, make_source
+from tests.format_data import make
 
 Builder = Callable[[Path, pytest.FixtureRequest], Arrangement]
 
@@ -87,6 +90,41 @@ PARAMS: Mapping[str, Mapping[str, JsonValue]] = {
     "data.object_bitrot": {"where": "cache", "flips": 3},
     "data.schema_drift": {"change": "rename", "column": "temp", "to": "temperature"},
     "data.stale_version": {"versions_back": 1},
+    "data.text_damage": {"column": "carrier", "fraction": 0.2},
+    "data.unit_change": {"column": "distance", "factor": 0.3048, "fraction": 0.5},
 }
 
-ARRANGEMENTS: dict[str, Builder] = {kind: arranged(kind, params) for kind, params in PARAMS.items()}
+IMAGES = "raw/images"
+
+
+@lru_cache(maxsize=1)
+def shared_images(folder: Path) -> Source:
+    """A tracked directory of images, and a file beside it."""
+
+    def write(path: Path, version: int, number: int) -> None:
+        if path.is_dir():
+            shutil.rmtree(path)
+        make("images", path, rows=30 + 3 * version, seed=version)
+
+    return make_source(folder / "source-images", paths=[IMAGES], write=write)
+
+
+def on_images(params: Mapping[str, JsonValue]) -> Builder:
+    """A builder for the fault whose data are a directory."""
+
+    def build(tmp_path: Path, request: pytest.FixtureRequest) -> Arrangement:
+        folder = request.getfixturevalue("tmp_path_factory").getbasetemp() / "shared-dvc"
+        spec = DvcSource(repo=str(shared_images(folder).repo), rev="main", data=(IMAGES,), format="images")
+        version, clone = dvc.resolve(spec), tmp_path / "clone"
+        dvc.open_clone(spec, version, clone, materialise=[IMAGES])
+        place = DvcPlace(
+            clone=str(clone), source=spec.repo, commit=version.commit, data=tuple(version.data), format=spec.format
+        )
+        return Arrangement(registry.fault("data.image_damage"), place, params, contexts(tmp_path))
+
+    return build
+
+
+ARRANGEMENTS: dict[str, Builder] = {kind: arranged(kind, params) for kind, params in PARAMS.items()} | {
+    "data.image_damage": on_images({"fraction": 0.5})
+}

@@ -1,4 +1,7 @@
-"""Every data fault passes every conformance check on a file inside a tracked directory, as on one tracked by itself."""
+"""Data faults pass every conformance check on a file inside a tracked directory, as on one tracked by itself.
+
+What differs there is DVC's part, which all of them share; mutators that do nothing else are tried beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from tests.conformance.arrange_data import PARAMS, Builder, arranged
 CASES = [
     pytest.param(arranged(kind, params, inside=True), check, id=f"{kind}-{check.__name__.removeprefix('check_')}")
     for kind, params in sorted(PARAMS.items())
+    if kind not in ("data.text_damage", "data.unit_change")
     for check in yield_checks(registry.fault(kind))
 ]
 

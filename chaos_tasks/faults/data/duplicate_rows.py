@@ -13,6 +13,7 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data.drawing import MaskFile, Scored, threshold, uniforms
 from chaos_tasks.faults.data.rows import format_of
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams
+from chaos_tasks.model.formats import ALL
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
 from chaos_tasks.targets.formats.files import file_format, rewrite
@@ -38,6 +39,7 @@ class DuplicateRows(VersionFault[DuplicateRowsParams]):
     summary = "Repeat a share of the rows of a data version"
     cause = "At-least-once delivery, a load that is run again, a join on a key that is not unique"
     params_type = DuplicateRowsParams
+    formats = ALL
 
     def blast_radius(self, place: Place, params: DuplicateRowsParams) -> float:
         """The fraction: the other rows are left alone."""

@@ -15,6 +15,7 @@ from chaos_tasks.faults.data import columns
 from chaos_tasks.faults.data.drawing import Floats, Mask, Scored, uniforms
 from chaos_tasks.faults.data.rows import ColumnChange, Hit, Mutate, change_columns, format_of, require_columns
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams
+from chaos_tasks.model.formats import ARRAYS, FOLDERS, TABLES
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
 from chaos_tasks.targets.formats.base import FileFormat
@@ -61,6 +62,7 @@ class LabelFlip(VersionFault[LabelFlipParams]):
         "Wrong annotations, a label joined to the wrong row, a rule changed upstream (Northcutt et al., NeurIPS 2021)"
     )
     params_type = LabelFlipParams
+    formats = (*TABLES, *ARRAYS, *FOLDERS)
 
     def blast_radius(self, place: Place, params: LabelFlipParams) -> float:
         """The fraction: eligible rows are at most all rows."""

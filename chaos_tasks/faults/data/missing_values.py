@@ -15,6 +15,7 @@ from chaos_tasks.faults.data import columns
 from chaos_tasks.faults.data.drawing import Floats, Mask, Scored, uniforms
 from chaos_tasks.faults.data.rows import ColumnChange, change_columns, format_of, require_columns
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams
+from chaos_tasks.model.formats import ARRAYS, TABLES
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
 from chaos_tasks.targets.formats.base import FileFormat
@@ -61,6 +62,7 @@ class MissingValues(VersionFault[MissingValuesParams]):
         "A sensor that fails, a join without a match, a form that people leave out (Rubin 1976; as in Jenga, tab_err)"
     )
     params_type = MissingValuesParams
+    formats = (*TABLES, *ARRAYS)
 
     def blast_radius(self, place: Place, params: MissingValuesParams) -> float:
         """Columns lose values in rows of their own: at most the sum."""

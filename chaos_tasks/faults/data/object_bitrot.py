@@ -14,6 +14,7 @@ from chaos_tasks.errors import InjectError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data.drawing import uniforms
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams, clone_of, path_of
+from chaos_tasks.model.formats import FILES
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
 from chaos_tasks.targets import dvc
@@ -51,6 +52,7 @@ class ObjectBitrot(VersionFault[ObjectBitrotParams]):
     summary = "Flip bits of a cache or remote object, then check it out as a user would"
     cause = "Silent disk or transfer corruption, a write through a hardlink (Bairavasundaram et al., FAST 2008)"
     params_type = ObjectBitrotParams
+    formats = FILES
 
     def blast_radius(self, place: Place, params: ObjectBitrotParams) -> float:
         """A flipped bit of a compressed column can make every row unreadable."""

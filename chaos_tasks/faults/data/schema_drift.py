@@ -12,6 +12,7 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data import columns
 from chaos_tasks.faults.data.rows import format_of, require_columns
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams
+from chaos_tasks.model.formats import TABLES
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.targets.formats.base import Transform
 from chaos_tasks.targets.formats.files import file_format, rewrite
@@ -47,6 +48,7 @@ class SchemaDrift(VersionFault[SchemaDriftParams]):
     summary = "Rename, drop, retype or add a column of a data version"
     cause = "An upstream producer changes its export without notice (Breck et al., Data validation for ML, MLSys 2019)"
     params_type = SchemaDriftParams
+    formats = TABLES
 
     def change(self, handle: Handle, file: Path, params: SchemaDriftParams, ctx: FaultContext) -> Change:
         """Rewrite the file under the new schema."""

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from chaos_tasks.errors import InjectError, SetupError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams, clone_of, path_of
+from chaos_tasks.model.formats import ALL
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.targets import dvc, git
 from chaos_tasks.targets.pointers import DataFile
@@ -39,6 +40,7 @@ class StaleVersion(VersionFault[StaleVersionParams]):
     summary = "Serve an older version of the data under the newest name"
     cause = "An export that failed silently, or a pointer committed without its push: the pipeline trains on old data"
     params_type = StaleVersionParams
+    formats = ALL
     policy: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "inject": ("s3:GetObject", "s3:ListBucket")  # of the source's remote, where that is S3 and its cache lacks them
     }
@@ -51,7 +53,11 @@ class StaleVersion(VersionFault[StaleVersionParams]):
         return Change(
             summary=f"{path} set to its version of commit {commit[:12]}",
             effective=True,  # the file's MD5 decides whether it changed
-            evidence={"stale_commit": commit, "stale_md5": old.md5, "stale_bytes": file.stat().st_size},
+            evidence={
+                "stale_commit": commit,
+                "stale_md5": old.md5,
+                "stale_bytes": file.stat().st_size if file.is_file() else old.size,
+            },
         )
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, JsonValue
 from chaos_tasks.errors import InjectError, RevertError, SetupError, SquallError
 from chaos_tasks.faults.base import FaultContext, FaultParams
 from chaos_tasks.model.base import Value
+from chaos_tasks.model.formats import TABLES, Format
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
 from chaos_tasks.model.place import DvcPlace, Place
 from chaos_tasks.targets import dvc, dvc_fingerprint, git
@@ -56,6 +57,8 @@ class VersionFault(ABC, Generic[P]):
     reversibility: ClassVar[Reversibility] = Reversibility.RESTORES
     place_types: ClassVar[tuple[type[Value], ...]] = (DvcPlace,)
     policy: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # nothing outside the clone is asked for
+    formats: ClassVar[tuple[Format, ...]] = TABLES
+    """Which formats it claims to act on; shown in docs/faults.md, and held to it by tests/conformance."""
 
     @abstractmethod
     def change(self, handle: Handle, file: Path, params: P, ctx: FaultContext) -> Change:
@@ -68,6 +71,7 @@ class VersionFault(ABC, Generic[P]):
     def snapshot(self, place: Place, params: P, ctx: FaultContext) -> Mapping[str, JsonValue]:
         """The commit, the file's MD5 and the names of all objects of the clone."""
         clone, path = clone_of(place), path_of(place, params)
+        self._require_claim(place)
         prior = Prior(
             commit=dvc.head(clone),
             file=dvc.pointed(clone, path),
@@ -75,6 +79,13 @@ class VersionFault(ABC, Generic[P]):
             remote=tuple(dvc.remote_of(clone).names()),
         )
         return dict(prior.model_dump(mode="json"))
+
+    def _require_claim(self, place: Place) -> None:
+        if isinstance(place, DvcPlace) and place.format not in self.formats:
+            raise InjectError(
+                f"{self.kind} does not act on data of the format {place.format}",
+                remedy=f"it acts on {', '.join(self.formats)}; `source.format` of the target says what its data are",
+            )
 
     def inject(self, handle: Handle, params: P, ctx: FaultContext) -> Receipt:
         """Change, commit, tag.  A half-made injection is taken back and made again; a complete one is only reported."""

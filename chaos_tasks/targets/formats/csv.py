@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK_ROWS = 65_536
+CHUNK_FIELDS = 1_000_000
+"""Of a wide table, chunks have fewer rows: a field is a Python text of some hundred bytes while it is looked at."""
 
 
 class Csv:
@@ -34,7 +36,7 @@ class Csv:
         return sum(batch.num_rows for _, batch in self.batches(path, []))
 
     def batches(self, path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Chunks of at most ``chunk_rows`` rows."""
+        """Chunks of at most ``chunk_rows`` rows and CHUNK_FIELDS fields."""
         import pyarrow as pa
 
         first = 0
@@ -42,7 +44,8 @@ class Csv:
             reader = csv.reader(file)
             names = next(reader, [])
             chosen = [names.index(name) for name in (names if columns is None else columns)]
-            while rows := list(islice(reader, self._chunk_rows)):
+            size = max(1, min(self._chunk_rows, CHUNK_FIELDS // max(1, len(names))))
+            while rows := list(islice(reader, size)):
                 fields = [pa.array([row[index] or None for row in rows], pa.string()) for index in chosen]
                 schema = pa.schema([(names[index], pa.string()) for index in chosen])
                 yield first, _batch(fields, schema, len(rows))

@@ -1,4 +1,7 @@
-"""Parquet: one row group at a time, written back with the same row groups, compression, schema and metadata."""
+"""Parquet: one row group at a time, written back with the same row groups, compression, schema and metadata.
+
+A row group of more than GROUP_BYTES is read in parts, and written as several.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,16 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
+GROUP_BYTES = 128 << 20
+BUFFER_BYTES = 1 << 20
+PART_ROWS = 65_536
+
+
 class Parquet:
-    """Memory is bounded by the largest row group of the file."""
+    """Memory is bounded by GROUP_BYTES of uncompressed columns at a time."""
+
+    def __init__(self, group_bytes: int = GROUP_BYTES, part_rows: int = PART_ROWS) -> None:
+        self._group_bytes, self._part_rows = group_bytes, part_rows
 
     def schema(self, path: Path) -> pa.Schema:
         """The Arrow schema, metadata included."""
@@ -29,15 +40,27 @@ class Parquet:
         return int(pq.read_metadata(path).num_rows)
 
     def batches(self, path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """One batch per row group; only the named columns are decoded."""
+        """One batch per row group, or several of a large one; only the named columns are decoded."""
         import pyarrow.parquet as pq
 
-        first = 0
-        with pq.ParquetFile(path) as file:
+        first, chosen = 0, None if columns is None else list(columns)
+        with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
             for group in range(file.num_row_groups):
-                batch = _as_batch(file.read_row_group(group, columns=None if columns is None else list(columns)))
-                yield first, batch
-                first += batch.num_rows
+                for batch in self._parts(file, group, chosen):
+                    yield first, batch
+                    first += batch.num_rows
+
+    def _parts(self, file: pq.ParquetFile, group: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        about = file.metadata.row_group(group)
+        if about.total_byte_size <= self._group_bytes:
+            yield _as_batch(file.read_row_group(group, columns=columns))
+            return
+        width = about.total_byte_size / max(1, about.num_rows)
+        rows = max(1, min(self._part_rows, int(self._group_bytes / 4 / max(1.0, width))))
+        for part in file.iter_batches(rows, row_groups=[group], columns=columns):
+            yield _as_batch(pa.Table.from_batches([part]))
 
     def write(self, path: Path, target: Path, transform: Transform) -> None:
         """Keeps row groups, codec and dictionary encoding per column; statistics are computed anew."""

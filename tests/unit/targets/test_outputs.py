@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from chaos_tasks.errors import SetupError
-from chaos_tasks.targets.pointers import Output, find_output, replace_output
+from chaos_tasks.targets.pointers import Output, expect_kind, find_output, replace_output
 
 FILE, TREE, NEW = "a" * 32, "b" * 32 + ".dir", "c" * 32
 LOCK = f"""schema: '2.0'
@@ -77,10 +77,20 @@ def test_a_stage_with_a_working_folder_of_its_own_is_not_mistaken() -> None:
 @pytest.mark.parametrize(
     ("files", "path"), [({"raw.dvc": pointer(TREE, "raw")}, "raw"), ({"dvc.lock": LOCK}, "prepared")]
 )
-def test_a_directory_itself_is_refused(files: dict[str, str], path: str) -> None:
+def test_a_directory_itself_is_refused_where_files_are_declared(files: dict[str, str], path: str) -> None:
+    found = find(files, path)
     with pytest.raises(SetupError, match="is a directory") as refused:
-        find(files, path)
+        expect_kind(found, path, "here", folder=False)
     assert f"{path}/" in refused.value.remedy
+    expect_kind(found, path, "here", folder=True)
+    assert found.is_directory
+    assert not found.holds(path)
+    assert found.holds(f"{path}/a.csv")
+
+
+def test_a_file_is_no_folder_of_images() -> None:
+    with pytest.raises(SetupError, match="images and texts are directories"):
+        expect_kind(find({"dvc.lock": LOCK}, "table.csv"), "table.csv", "here", folder=True)
 
 
 def test_a_directory_of_dvc_2_is_refused() -> None:
