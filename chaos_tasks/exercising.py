@@ -226,7 +226,7 @@ class TrialLoop:
         return True
 
     def _one(self, exercise: Exercise, runner: TrialRunner, seed: int, prepared: Prepared) -> bool:
-        """Run one trial; True when it says that it was the last: by a stop condition, or since it cannot be forked."""
+        """Run one trial; True when it was the last: by a stop, an undeclared write, or since it cannot be forked."""
         plan, arm, rung = exercise.plan, exercise.arm, exercise.rung
         control = self._control(plan, seed, rung) if arm is Arm.TREATMENT else None
         self.workspaces.fetch(control)
@@ -249,6 +249,8 @@ class TrialLoop:
             self._bank_it(plan, trial, observations)
         if trial.status is TrialStatus.VOID:
             self._check_lever()  # whoever pulled it ended the trial: the run is aborted, not inconclusive
+        if trial.status is TrialStatus.ABORTED:
+            return True
         return arm is Arm.TREATMENT and (self._stop_tripped(plan, observations) or is_no_fork(trial))
 
     def _guarded(self, exercise: Exercise, runner: TrialRunner, spec: TrialSpec) -> Trial:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.spec import Companion, FiringSpec, ForkSpec, TrialSpec
-from chaos_tasks.model.target import Ec2InstanceResource, GateSignal, RedisStreamResource, S3Resource
+from chaos_tasks.model.target import DvcStageWorkload, Ec2InstanceResource, GateSignal, RedisStreamResource, S3Resource
 from chaos_tasks.model.trial import Arm, Launch, SignalEvent, Trial, TrialStatus
 from chaos_tasks.planning import stream_prefix
 from chaos_tasks.redacting import reveal
@@ -69,6 +69,7 @@ def trial_spec(
     ``incarnation``: what the process that asks acts under, and its supervisor with it.
     """
     from chaos_tasks.workloads.command import render, render_environment
+    from chaos_tasks.workloads.containment import allowed_below
     from chaos_tasks.workloads.environment import interpreter_first
 
     target = plan.target
@@ -101,6 +102,8 @@ def trial_spec(
         timeout_s=target.workload.timeout.total_seconds(),
         restarts=target.workload.restarts,
         companions=_relays(plan, arm, seed, rung),
+        watched=_watched(plan, prepared),
+        permitted=allowed_below(prepared.repo, target.permitted),
         pid_file=_pid_file(plan),
         firings=tuple(firings),
         lease_s=plan.experiment.guards.lease.total_seconds(),
@@ -147,6 +150,7 @@ def _values(
         "repo": prepared.repo,
         "out": str(out),
         "checkpoints": str(checkpoints),
+        "trial": trial_id(plan, arm, seed, rung).replace("/", "-"),
     }
     values.update(resource_values(plan.target))
     for name, resource in plan.target.resources.items():
@@ -154,6 +158,12 @@ def _values(
             before, after = _stream_keys(plan, name, arm, seed, rung)
             values.update({f"{name}.produce_key": before, f"{name}.consume_key": after})
     return values
+
+
+def _watched(plan: Plan, prepared: Prepared) -> tuple[str, ...]:
+    """The checkout, where a stage of DVC's does not write its outputs into it, and what the target names."""
+    own = () if isinstance(plan.target.workload, DvcStageWorkload) else (prepared.repo,)
+    return (*own, *plan.target.watch)
 
 
 def _stream_keys(plan: Plan, resource: str, arm: Arm, seed: int, rung: str) -> tuple[str, str]:

@@ -67,6 +67,8 @@ class TrialSpec(Value):
     timeout_s: float
     restarts: int = 0
     companions: tuple[Companion, ...] = ()
+    watched: tuple[str, ...] = Field((), description="Folders that the trial must leave as they are.")
+    permitted: tuple[str, ...] = Field((), description="Paths below them that it may write.")
     pid_file: str = Field("", description="Where to register the workload's process group (a bound instance).")
     firings: tuple[FiringSpec, ...] = ()
     lease_s: float = 60.0

@@ -77,7 +77,24 @@ class DvcStageWorkload(_Workload):
     outputs: str = Field(".", description="Folder in the repository where the stage writes what `reads` names.")
 
 
-Workload = Annotated[CommandWorkload | DvcStageWorkload, Field(discriminator="type")]
+class MlflowProjectWorkload(_Workload):
+    """One run of an entry point of an MLproject per trial, with a tracking store of its own."""
+
+    type: Literal["mlflow_project"] = "mlflow_project"
+    project: str = Field(".", description="Folder of the MLproject file in the repository.")
+    entry_point: str = "main"
+    parameters: Mapping[str, str] = Field(
+        default_factory=dict, description="Parameters of the entry point; the placeholders of `run` are filled."
+    )
+    seed_param: str | None = Field("seed", description="Parameter that takes the seed; null where there is none.")
+    out_param: str | None = Field(None, description="Parameter that takes the folder of the trial.")
+    env_manager: Literal["local", "virtualenv", "uv", "conda"] = Field(
+        "local",
+        description="local: the interpreter of `squall.python`; others: the environment that MLproject declares.",
+    )
+
+
+Workload = Annotated[CommandWorkload | DvcStageWorkload | MlflowProjectWorkload, Field(discriminator="type")]
 
 
 class Predictions(Value):
@@ -171,6 +188,17 @@ class Ec2InstanceResource(Value):
 Resource = Annotated[S3Resource | RedisStreamResource | Ec2InstanceResource, Field(discriminator="type")]
 
 
+class RedirectedWrite(Value):
+    """What a trial writes to another place, because variables of its environment say so."""
+
+    what: str = Field(description="e.g. mlflow:credit-pd, s3://models/, postgresql:features.")
+    environment: Mapping[str, str] = Field(
+        min_length=1,
+        description="Variables that the pipeline reads where it writes, e.g. {PREFIX: 's3://models/squall/{trial}/'}; "
+        "placeholders of `run`, and {trial}.",
+    )
+
+
 class Target(Value):
     """One pipeline: its source, how to run it, what it reads and writes, and what its owners would notice."""
 
@@ -179,7 +207,26 @@ class Target(Value):
     source: DvcSource
     workload: Workload
     reads: Reads = Field(default_factory=Reads)
-    writes: tuple[str, ...] = Field((), description="What a trial writes outside {out}; redirected per trial.")
+    writes: tuple[str | RedirectedWrite, ...] = Field(
+        (),
+        description="What a trial writes outside {out}: `folder:PATH` (relative: in its checkout) is permitted; "
+        "{what, environment} is redirected. An undeclared write to what is watched aborts the trial.",
+    )
+    watch: tuple[str, ...] = Field(
+        (),
+        description="Folders that a trial must leave alone, beside its checkout, e.g. ~/.cache/models; listed before, "
+        "during and after it.",
+    )
     signals: tuple[Signal, ...] = (ExitCodeSignal(),)
     label_delay: Duration = Field(timedelta(0), description="How long after a prediction its label is known.")
     resources: Mapping[str, Resource] = Field(default_factory=dict)
+
+    @property
+    def redirections(self) -> Mapping[str, Mapping[str, str]]:
+        """What is written elsewhere in a trial, and the variables that say where."""
+        return {one.what: one.environment for one in self.writes if isinstance(one, RedirectedWrite)}
+
+    @property
+    def permitted(self) -> tuple[str, ...]:
+        """What a trial may write where it always does."""
+        return tuple(one for one in self.writes if isinstance(one, str))

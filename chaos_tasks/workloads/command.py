@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Mapping
 
 from chaos_tasks.errors import WorkloadError
-from chaos_tasks.model.target import CommandWorkload, DvcStageWorkload, Target
+from chaos_tasks.model.target import DvcStageWorkload, MlflowProjectWorkload, Target
 from chaos_tasks.workloads.dvc_stage import stage_command
+from chaos_tasks.workloads.mlflow_project import project_command, tracking_environment
 
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
 
@@ -17,14 +18,24 @@ def render(target: Target, values: Mapping[str, str]) -> tuple[str, ...]:
     """Arguments of one trial; raises WorkloadError listing the known placeholders when one is unknown."""
     if isinstance(target.workload, DvcStageWorkload):
         return stage_command(target.workload, target.reads, values)
+    if isinstance(target.workload, MlflowProjectWorkload):
+        where = f"workload.parameters of {target.name}"
+        return project_command(target.workload, target.reads, values, lambda text: fill(text, values, what=where))
     return render_line(target.workload.run, values, what=f"workload.run of {target.name}")
 
 
 def render_environment(target: Target, values: Mapping[str, str]) -> dict[str, str]:
     """The workload's extra environment with placeholders filled."""
-    workload: CommandWorkload | DvcStageWorkload = target.workload
+    workload = target.workload
     where = f"workload.environment of {target.name}"
-    return {name: fill(text, values, what=where) for name, text in workload.environment.items()}
+    tracking = tracking_environment(values) if isinstance(workload, MlflowProjectWorkload) and values["out"] else {}
+    own = {name: fill(text, values, what=where) for name, text in workload.environment.items()}
+    elsewhere = {
+        name: fill(text, values, what=f"writes {what} of {target.name}")
+        for what, told in target.redirections.items()
+        for name, text in told.items()
+    }
+    return {**own, **tracking, **elsewhere}
 
 
 def render_line(line: str, values: Mapping[str, str], *, what: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chaos_tasks.errors import GuardTripped, WorkloadError
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.target import CommandWorkload, DvcStageWorkload, SetupStep, Target
+from chaos_tasks.model.target import SetupStep, Target
 from chaos_tasks.ports import Clock
 from chaos_tasks.redacting import lines, redact_file, reveal
 from chaos_tasks.workloads.command import render_environment, render_line, resource_values
@@ -54,7 +54,7 @@ def run_setup(
     With ``must_succeed``, raises WorkloadError with the last lines of its log for a failed step that is no gate.
     ``stop`` is asked while a step runs: it ends the step, and raises GuardTripped.
     """
-    workload: CommandWorkload | DvcStageWorkload = target.workload
+    workload = target.workload
     path = {"PATH": interpreter_first(values["python"], os.environ.get("PATH", ""))} if "python" in values else {}
     environment = clean(os.environ, {**path, **_environment(target, values)})
     timeout_s = workload.timeout.total_seconds()
@@ -79,7 +79,7 @@ def _environment(target: Target, values: Mapping[str, str]) -> dict[str, str]:
 
 def _only_known(target: Target, values: Mapping[str, str]) -> Mapping[str, str]:
     """The workload's environment may name what only a trial has; set-up steps see it empty."""
-    return {**resource_values(target), "seed": "", "out": "", "checkpoints": "", **values}
+    return {**resource_values(target), "seed": "", "out": "", "checkpoints": "", "trial": "", **values}
 
 
 def _run(

@@ -20,6 +20,7 @@ from chaos_tasks.redacting import redact_file
 from chaos_tasks.renewing import renew_faults
 from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
 from chaos_tasks.workloads import forked
+from chaos_tasks.workloads.containment import Containment
 from chaos_tasks.workloads.fencing import end_trial
 from chaos_tasks.workloads.firing import FiringDesk
 from chaos_tasks.workloads.harvest import digests, noticed, read_metrics, with_progress
@@ -67,6 +68,7 @@ class TrialRun:
         self._journal = Journal(self._out)
         self._desk = FiringDesk(spec, world.ledger, self._context, world.find_fault)
         self._keeper = CheckpointKeeper.of(spec)
+        self._contained = Containment.of(spec.watched, spec.permitted)
         self._launches: list[Launch] = []
         self._reached: list[tuple[int | None, int | None]] = []  # first and highest step of each launch
         self._companions: list[subprocess.Popen[bytes]] = []
@@ -91,7 +93,9 @@ class TrialRun:
             undo.callback(self._unregister)
             self._start_companions()
             self._desk.take_up()
-            ending = self._lay_out_fork() or self._launch_until_done(lease)
+            if self._contained is not None:
+                self._contained.begin()
+            ending = self._within(self._lay_out_fork() or self._launch_until_done(lease))
         for log in self._out.glob("*.log"):
             redact_file(log)
         return self._tell(self._checked_fork(ending))
@@ -174,7 +178,7 @@ class TrialRun:
             self._keep(launch, ended=code is not None)
             if code is not None:
                 return _ended(code)
-            interrupted = self._interruption(lease)
+            interrupted = self._interruption(lease) or self._breach(now_and_then=True)
             if interrupted is not None:
                 return interrupted
             self._desk.tick(self._sight(launch), launch.place, now=self._clock.monotonic())
@@ -212,6 +216,19 @@ class TrialRun:
         if self._clock.monotonic() - self._started > self._spec.timeout_s:
             return _Ending(TrialStatus.TIMED_OUT, error=f"no end after {self._spec.timeout_s:g} s")
         return None
+
+    def _breach(self, *, now_and_then: bool = False) -> _Ending | None:
+        """Whether something was written that the target does not declare."""
+        started = self._clock.monotonic()
+        if self._contained is None or (now_and_then and not self._contained.due(started)):
+            return None
+        found = self._contained.breach()
+        self._contained.looked(started, self._clock.monotonic())
+        return _Ending(TrialStatus.ABORTED, error=found) if found else None
+
+    def _within(self, ending: _Ending) -> _Ending:
+        """A trial that wrote where it must not counts as aborted, however it ended."""
+        return self._breach() or ending
 
     def _await_holds(self, lease: LeaseKeeper) -> _Ending | None:
         """The target's own runtime could not restart it under these faults: wait until they are reverted."""

@@ -157,6 +157,23 @@ def test_a_hanging_workload_times_out_and_is_ended(tmp_path: Path, runner: Super
     assert alive_workloads(tmp_path / "out") == []
 
 
+def test_an_undeclared_write_aborts_the_trial_while_it_runs(tmp_path: Path, runner: SupervisedRunner) -> None:
+    """The workload writes a checkpoint, then hangs: it is not waited for."""
+    spec = make_spec(tmp_path, gate="never", watched=(str(tmp_path / "checkpoints"),))
+    trial = runner.run(spec)
+    assert trial.status is TrialStatus.ABORTED
+    assert trial.error == f"undeclared writes: {tmp_path}/checkpoints/10.ckpt, {tmp_path}/checkpoints/5.ckpt"
+    assert alive_workloads(tmp_path / "out") == []
+
+
+def test_a_declared_write_is_permitted(tmp_path: Path, runner: SupervisedRunner) -> None:
+    (tmp_path / "a" / "out").mkdir(parents=True)
+    folder = tmp_path / "a"
+    permitted = tuple(str(folder / name) for name in ("out", "checkpoints"))
+    trial = runner.run(make_spec(folder, watched=(str(folder),), permitted=permitted))
+    assert trial.status is TrialStatus.COMPLETED, trial.error
+
+
 def test_a_dead_companion_makes_the_trial_void(tmp_path: Path, runner: SupervisedRunner) -> None:
     relay = Companion(name="relay", command=(sys.executable, "-c", "raise SystemExit(3)"))
     trial = runner.run(make_spec(tmp_path, gate="never", companions=(relay,)))
