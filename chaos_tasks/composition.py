@@ -106,10 +106,12 @@ def build(
     *,
     settings: Settings | None = None,
     lock_wait_s: float = 0.0,
+    leaves_to_wait: bool = False,
     lever_handles: tuple[LeverHandle, ...] = (),
 ) -> Squall:
     """Build everything from the settings found by the environment; raises SetupError naming what is missing.
 
+    ``leaves_to_wait``: a run whose turn has not come leaves ``arm`` with InLine instead of waiting inside.
     ``lever_handles``: where else the safety lever can be pulled.
     """
     from chaos_tasks.tracking.models import MlflowRegistry
@@ -168,6 +170,7 @@ def build(
         loop,
         notifier,
         lock_wait_s=lock_wait_s,
+        leaves_to_wait=leaves_to_wait,
         lever=lever,
         disposal=disposal,
     )
@@ -228,6 +231,11 @@ def know_settings(settings: Settings) -> None:
     know(word for url in (settings.ledger_url, settings.mlflow_uri) for word in passwords_of(url))
     for hook in settings.notify.webhooks.values():
         know([settings.variables.get(hook.secret_variable, ""), *secrets_of_webhook(hook.url, settings.variables)])
+
+
+def the_ledger() -> Ledger:
+    """The ledger alone, for who only keeps places in line."""
+    return open_ledger(find_settings().ledger_url)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -25,8 +25,10 @@ from chaos_tasks.disposing import Disposal
 from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
+    InLine,
     LedgerError,
     NotPermitted,
+    Queued,
     RevertError,
     SquallError,
     TargetBusy,
@@ -65,6 +67,9 @@ LOCK_POLL_S = 0.5
 PLACE_S = 30.0
 """How long a waiting run keeps its place in line unheard of: many looks, since a slow machine must not cost it."""
 
+LEFT_PLACE_S = 120.0
+"""The same for a run that waits elsewhere: from its turn until a scheduler has found it a slot."""
+
 LONGEST_PAST = timedelta(days=400)
 """Undecided evidence may be carried over from 60 nights, which need not be the last 60 days."""
 
@@ -99,6 +104,8 @@ class EngineParts:
     loop: TrialLoop
     notifier: Notifier | None = None
     lock_wait_s: float = 0.0
+    leaves_to_wait: bool = False
+    """Whether a run whose turn has not come leaves ``arm`` with InLine, so that no process is held while it waits."""
     lever: Lever | None = None
     disposal: Disposal | None = None
 
@@ -123,7 +130,10 @@ class Engine:
         return plan
 
     def arm(self, request: RunRequest) -> Plan:
-        """Guards, plan recorded, locks, guards again, snapshot, ARMED.  Raises GuardTripped (recorded), SetupError."""
+        """Guards, plan recorded, locks, guards again, snapshot, ARMED.  Raises GuardTripped (recorded), SetupError.
+
+        Raises InLine, with its place kept and nothing recorded as refused, where the run is to wait elsewhere.
+        """
         known = self._known(request)
         try:
             self.parts.ledger.enter(self._actor(request.run_id, "arm"))
@@ -135,6 +145,8 @@ class Engine:
             guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
             self._record_proofs(plan)
             self._snapshot(plan)
+        except InLine:
+            raise
         except BaseException as error:  # Ctrl-C and a full disk too: nothing may stay armed or locked
             self._refuse(request, error)
             raise
@@ -240,12 +252,14 @@ class Engine:
     def _lock(self, plan: Plan) -> None:
         """Wait in line for the locks as long as the settings allow; all or none."""
         deadline = self.parts.clock.monotonic() + self.parts.lock_wait_s
+        place_s = LEFT_PLACE_S if self.parts.leaves_to_wait else PLACE_S
         while True:
             try:
-                queue_s = PLACE_S if self.parts.lock_wait_s > 0 else 0.0
+                queue_s = place_s if self.parts.lock_wait_s > 0 else 0.0
                 self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=QUEUED_LEASE_S, queue_s=queue_s)
                 break
             except TargetBusy as busy:
+                self._leave_to_wait(plan, busy)
                 if not busy.passes or self.parts.clock.monotonic() >= deadline:
                     raise  # the refusal gives the place in line back with everything else
                 self.parts.clock.sleep(LOCK_POLL_S)
@@ -253,6 +267,14 @@ class Engine:
         # Taken again by a retry, or after a refusal gave them back: the count keeps the keys apart.
         again = str(len(Run(self.parts.ledger, plan.run_id).stored(RecordKind.LOCKS_TAKEN)))
         self._writer(plan).note(RecordKind.LOCKS_TAKEN, f"{len(keys)} locks", key=again, facts={"locks": list(keys)})
+
+    def _leave_to_wait(self, plan: Plan, busy: TargetBusy) -> None:
+        """Raise InLine for a run that has a place and some patience left, where waiting is not for this process."""
+        if not self.parts.leaves_to_wait:
+            return
+        if isinstance(busy, Queued) and (self.parts.ledger.now() - busy.since).total_seconds() < self.parts.lock_wait_s:
+            raise InLine(busy.message, run_id=plan.run_id, since=busy.since) from busy
+        raise busy
 
     def _snapshot(self, plan: Plan) -> None:
         self.parts.workspaces.open(plan)

@@ -115,6 +115,15 @@ class Queued(TargetBusy):
         self.since = since
 
 
+class InLine(SquallError):
+    """No refusal: the run stands in line for its locks and has left its place to be kept; arm it again at its turn."""
+
+    def __init__(self, message: str, *, run_id: str, since: datetime) -> None:
+        super().__init__(message, remedy="keep its place, and arm it again at its turn")
+        self.run_id = run_id
+        self.since = since
+
+
 class FaultError(SquallError):
     """A fault could not do its work on one handle."""
 

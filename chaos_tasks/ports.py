@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -122,8 +122,8 @@ class Ledger(LedgerReader, Protocol):
         nothing: then it has a place in line that others pass only once it was not asked for again for that long.
         """
 
-    def is_turn(self, run_id: str, *, queue_s: float) -> bool:
-        """Whether a waiting run should ask for its locks now; keeps its place.  True for one without a place."""
+    def whose_turn(self, run_ids: Collection[str], *, queue_s: float) -> frozenset[str]:
+        """Which of these waiting runs should ask for their locks now, those without a place too; keeps all places."""
 
     def release(self, run_id: str) -> None:
         """Give back all locks of a run, and its place in line."""

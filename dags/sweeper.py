@@ -2,8 +2,8 @@
 
 from airflow.sdk import DAG
 
-from squall_operators.rendering import CONTROL, UPKEEP, at
+from squall_operators.rendering import REVERT, UPKEEP, at
 from squall_operators.upkeep import SweepHandlesOperator
 
 with DAG("chaos_sweeper", description="Reverts expired faults", schedule=at("*/3 * * * *"), **UPKEEP) as dag:
-    SweepHandlesOperator(task_id="sweep", retries=2, priority_weight=1000, weight_rule="absolute", **CONTROL)
+    SweepHandlesOperator(task_id="sweep", retries=2, **REVERT)

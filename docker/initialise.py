@@ -9,7 +9,8 @@ from pathlib import Path
 
 POOLS = {
     "squall_work": (os.environ["SQUALL_LANES"], "Squall: workloads, one per lane"),
-    "squall_control": ("32", "Squall: arm, inject, revert and judge; never waits for workloads"),
+    "squall_control": ("32", "Squall: arm, inject, judge and publish; never waits for workloads"),
+    "squall_revert": ("8", "Squall: reverts and nothing else; never waits for anything"),
 }
 USERS = {
     "admin": "AIRFLOW_ADMIN_PASSWORD",

@@ -51,6 +51,7 @@ def doctor_command(target: str | None, fork_at: int | None, iam: bool, as_json: 
     if files or as_json:
         raise click.UsageError("experiments and --json go with --iam")
     from chaos_tasks.cli.installation_check import installation_findings
+    from chaos_tasks.cli.pool_check import pool_findings
     from chaos_tasks.cli.target_check import target_findings
 
     if fork_at is not None and target is None:
@@ -63,6 +64,7 @@ def doctor_command(target: str | None, fork_at: int | None, iam: bool, as_json: 
         *_credentials(settings),
         *_ledger(settings),
         *_servers(settings),
+        *pool_findings(settings),
     ]
     found += _mlflow(settings)
     for name in sorted(settings.targets):

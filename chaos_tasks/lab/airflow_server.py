@@ -29,10 +29,11 @@ from chaos_tasks.lab.processes import Daemon, DaemonSpec
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 WORK_POOL = "squall_work"
 CONTROL_POOL = "squall_control"
-CONTROL_SLOTS = 32
+REVERT_POOL = "squall_revert"
+CONTROL_SLOTS = 4
+REVERT_SLOTS = 2
+
 PATIENCE_WITH_BROKEN_FILES_S = 45.0
-CONTROL_LANES = 6
-"""Tasks beyond the lanes that always find a place: arm, inject, revert, judge of other experiments."""
 
 USERS = {"admin": "admin", "operator": "op", "auditor": "viewer"}
 """Lab users and their roles; two who may approve, so that nobody has to approve an experiment of their own."""
@@ -125,6 +126,15 @@ class AirflowServer:
         return AirflowApi(self.settings.url, self.user, self.password)
 
 
+def pools(lanes: int) -> dict[str, tuple[int, str]]:
+    """Slots and description by name; nothing of the lab is in Airflow's own default pool."""
+    return {
+        WORK_POOL: (lanes, "Squall: workloads, one per lane"),
+        CONTROL_POOL: (CONTROL_SLOTS, "Squall: arm, inject, judge and publish; never waits for workloads"),
+        REVERT_POOL: (REVERT_SLOTS, "Squall: reverts and nothing else; never waits for anything"),
+    }
+
+
 def default_lanes() -> int:
     """One workload per core that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -136,7 +146,8 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
     sections: dict[str, dict[str, str]] = {
         "core": {
             "executor": "LocalExecutor",
-            "parallelism": str(settings.lanes + CONTROL_LANES),
+            # A pool whose slots are more than the executor's processes promises nothing.
+            "parallelism": str(sum(slots for slots, _ in pools(settings.lanes).values())),
             "load_examples": "False",
             "dags_folder": str(settings.dags),
             "execution_api_server_url": f"{settings.url}/execution/",
@@ -216,8 +227,8 @@ def await_ready(server: AirflowServer, expected_dags: frozenset[str] = frozenset
     """
     with server.api() as api:
         _await(server, lambda: _healthy(api.health(), server.daemons), timeout_s)
-        api.ensure_pool(WORK_POOL, server.settings.lanes, "Squall: workloads, one per lane")
-        api.ensure_pool(CONTROL_POOL, CONTROL_SLOTS, "Squall: arm, inject, revert and judge; never waits for workloads")
+        for name, (slots, description) in pools(server.settings.lanes).items():
+            api.ensure_pool(name, slots, description)
         if expected_dags:
             _await_dags(server, api, expected_dags, timeout_s)
 

@@ -14,8 +14,10 @@ from chaos_tasks.lab.processes import Daemon, DaemonSpec
 
 CONTROL = "control"
 CONTROL_QUEUE = "squall_control"
+REVERT_QUEUE = "squall_revert"
 WORK_QUEUE = "default"
 CONTROL_CONCURRENCY = 4
+REVERT_CONCURRENCY = 2
 FOLDER = "machines"
 
 AIRFLOW = (sys.executable, "-m", "airflow")
@@ -50,20 +52,25 @@ class Cluster:
         return (CONTROL, *(f"work-{number}" for number in range(1, self.work_machines + 1)))
 
     def spec(self, name: str) -> MachineSpec:
-        """One machine: a Celery worker with its queue, and a sweeper."""
+        """One machine: a Celery worker with its queue (on the control machine one more, for reverts), and a sweeper."""
+        if name == CONTROL:
+            workers = {
+                "worker": self._worker(name, CONTROL_QUEUE, CONTROL_CONCURRENCY),
+                "reverter": self._worker(f"revert-{name}", REVERT_QUEUE, REVERT_CONCURRENCY),
+            }
+        else:
+            workers = {"worker": self._worker(name, WORK_QUEUE, self._share())}
         return MachineSpec(
             name=name,
             home=self.machine_home,
             disk=disk_of(self.home, name),
             hidden=self.folder / "disks",
             logs=self.folder / "logs",
-            services={"worker": self._worker(name), "sweeper": self.sweeper},
+            services={**workers, "sweeper": self.sweeper},
         )
 
-    def _worker(self, name: str) -> tuple[str, ...]:
-        control = name == CONTROL
-        queue, processes_ = (CONTROL_QUEUE, CONTROL_CONCURRENCY) if control else (WORK_QUEUE, self._share())
-        where = ("-q", queue, "--concurrency", str(processes_), "-H", f"{name}@%h")
+    def _worker(self, name: str, queue: str, concurrency: int) -> tuple[str, ...]:
+        where = ("-q", queue, "--concurrency", str(concurrency), "-H", f"{name}@%h")
         # Its log server would listen on all interfaces.
         return (*AIRFLOW, "celery", "worker", "--skip-serve-logs", *where, "--without-mingle", "--without-gossip")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -186,14 +186,13 @@ class DatabaseLedger:
                 place = lock_queue.stand(session, run_id, wanted, now_ms=now, until_ms=now + queue_ms)
         raise Queued(refusal.message, since=_moment(place.since_ms), remedy=refusal.remedy)
 
-    def is_turn(self, run_id: str, *, queue_s: float) -> bool:
-        """Whether a waiting run should ask for its locks now; keeps its place in any case."""
+    def whose_turn(self, run_ids: Collection[str], *, queue_s: float) -> frozenset[str]:
+        """Which of these waiting runs should ask for their locks now; keeps their places in any case."""
         queue_ms = _ms(queue_s)
         with self._database.transaction() as session:
             now = session.now_ms()
-            place = lock_queue.find(session, run_id)
-            lock_queue.keep(session, run_id, until_ms=now + queue_ms)
-            return place is None or lock_table.is_free(session, run_id, place.locks, now_ms=now)
+            lock_queue.keep(session, run_ids, until_ms=now + queue_ms)
+            return lock_table.whose_turn(session, run_ids, now_ms=now)
 
     def release(self, run_id: str) -> None:
         """Give back all locks of a run and its place in line; its open handles still block their places."""

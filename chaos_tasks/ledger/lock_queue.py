@@ -6,7 +6,7 @@ on where it stood, but until then it is passed over.  Waiters hold nothing, henc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -40,12 +40,22 @@ def find(session: Session, run_id: str) -> Ticket | None:
 def before(session: Session, run_id: str, wanted: Sequence[Lock], *, now_ms: int) -> list[Ticket]:
     """Living waiters that came earlier and want the same, in order; for a run without a place, all that do."""
     earlier = list[Ticket]()
-    for ticket in _tickets(session.rows(_IN_ORDER)):
+    for ticket in in_order(session):
         if ticket.run_id == run_id:
             break
-        if ticket.lease_until_ms > now_ms and any(conflict(one, other) for one in wanted for other in ticket.locks):
+        if ticket.lease_until_ms > now_ms and wants_the_same(ticket, wanted):
             earlier.append(ticket)
     return earlier
+
+
+def in_order(session: Session) -> list[Ticket]:
+    """Every place, whether or not its lease is over."""
+    return _tickets(session.rows(_IN_ORDER))
+
+
+def wants_the_same(ticket: Ticket, wanted: Sequence[Lock]) -> bool:
+    """Whether one of the two has to wait for the other."""
+    return any(conflict(one, other) for one in wanted for other in ticket.locks)
 
 
 def stand(session: Session, run_id: str, wanted: Sequence[Lock], *, now_ms: int, until_ms: int) -> Ticket:
@@ -62,9 +72,11 @@ def stand(session: Session, run_id: str, wanted: Sequence[Lock], *, now_ms: int,
     return Ticket(run_id, number, since_ms, until_ms, tuple(wanted))
 
 
-def keep(session: Session, run_id: str, *, until_ms: int) -> None:
-    """Extend the lease of a place."""
-    session.write("UPDATE squall_queue SET lease_until = ? WHERE run_id = ?", until_ms, run_id)
+def keep(session: Session, run_ids: Collection[str], *, until_ms: int) -> None:
+    """Extend the leases of places."""
+    if run_ids:
+        marks = ", ".join("?" * len(run_ids))
+        session.write(f"UPDATE squall_queue SET lease_until = ? WHERE run_id IN ({marks})", until_ms, *run_ids)
 
 
 def leave(session: Session, run_id: str) -> None:

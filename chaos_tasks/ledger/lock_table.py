@@ -5,7 +5,7 @@ All or none, in the order of arrival: who wants what somebody else holds, or cam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -57,10 +57,29 @@ def may_wait(session: Session, run_id: str, now_ms: int) -> bool:
     return not any(_binds(session, holder, now_ms) for holder in _held(session, run_id))
 
 
-def is_free(session: Session, run_id: str, locks: Sequence[Lock], *, now_ms: int) -> bool:
-    """Whether the run could take these locks now."""
+def whose_turn(session: Session, run_ids: Collection[str], *, now_ms: int) -> frozenset[str]:
+    """Which of these runs could take what they stand in line for, or have no place in it.
+
+    The line is read once however many ask, and only who is the first for something looks at who holds it.
+    """
+    living = list[lock_queue.Ticket]()
+    turn, asking = set(run_ids), frozenset(run_ids)
+    for ticket in lock_queue.in_order(session):
+        waits = ticket.run_id in asking and (
+            any(lock_queue.wants_the_same(earlier, ticket.locks) for earlier in living)
+            or not _is_free(session, ticket, now_ms)
+        )
+        if waits:
+            turn.discard(ticket.run_id)
+        if ticket.lease_until_ms > now_ms:
+            living.append(ticket)
+    return frozenset(turn)
+
+
+def _is_free(session: Session, ticket: lock_queue.Ticket, now_ms: int) -> bool:
+    """Whether nobody holds what a waiter wants."""
     try:
-        _refuse_unless_free(session, run_id, locks, now_ms)
+        _refuse_while_held(session, ticket.run_id, ticket.locks, now_ms)
     except TargetBusy as busy:
         return not busy.passes  # waiting longer does not help: let the run hear it
     return True
@@ -83,14 +102,19 @@ def fence(session: Session, run_id: str, reason: str) -> None:
 
 def _refuse_unless_free(session: Session, run_id: str, wanted: Sequence[Lock], now_ms: int) -> set[Held]:
     """Locks of the dead that the run may take away; raises TargetBusy while anything else is in the way."""
+    in_the_way = _refuse_while_held(session, run_id, wanted, now_ms)
+    if may_wait(session, run_id, now_ms):
+        for ticket in lock_queue.before(session, run_id, wanted, now_ms=now_ms):
+            raise _not_its_turn(ticket, wanted)
+    return in_the_way
+
+
+def _refuse_while_held(session: Session, run_id: str, wanted: Sequence[Lock], now_ms: int) -> set[Held]:
     _refuse_open_handles(session, run_id, wanted)
     in_the_way = _in_the_way(session, run_id, wanted)
     for holder in sorted(in_the_way):
         if _binds(session, holder, now_ms):
             raise _busy(holder, now_ms)
-    if may_wait(session, run_id, now_ms):
-        for ticket in lock_queue.before(session, run_id, wanted, now_ms=now_ms):
-            raise _not_its_turn(ticket, wanted)
     return in_the_way
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import RLock
@@ -218,18 +218,13 @@ class MemoryLedger:
             place_left = self._line.pop(run_id, None)
             return (self.now() - place_left.since).total_seconds() if place_left else 0.0
 
-    def is_turn(self, run_id: str, *, queue_s: float) -> bool:
-        """Whether a waiting run should ask for its locks now."""
+    def whose_turn(self, run_ids: Collection[str], *, queue_s: float) -> frozenset[str]:
+        """Which of these waiting runs should ask for their locks now."""
         with self._guard:
             self._require_up()
-            if run_id not in self._line:
-                return True
-            place = self._stand(run_id, self._line[run_id].locks, queue_s)
-            try:
-                self._refuse_conflicts(run_id, place.locks)
-            except TargetBusy:
-                return False
-            return True
+            for run_id in self._line.keys() & set(run_ids):
+                self._stand(run_id, self._line[run_id].locks, queue_s)
+            return frozenset(run_id for run_id in run_ids if self._is_turn(run_id))
 
     def locked_runs(self) -> frozenset[str]:
         """Runs that hold a lock, or stand in line for one, under a lease that is not over."""
@@ -322,6 +317,14 @@ class MemoryLedger:
             alive = place.lease_until > self.now()
             if alive and any(_conflict(one, other) for one in locks for other in place.locks):
                 raise TargetBusy(f"run {place.run_id} came earlier", remedy="wait for your turn")
+
+    def _is_turn(self, run_id: str) -> bool:
+        if run_id in self._line:
+            try:
+                self._refuse_conflicts(run_id, self._line[run_id].locks)
+            except TargetBusy:
+                return False
+        return True
 
     def _holds(self, run_id: str) -> bool:
         return any(self._binding(held) for held in self._locks if held.run_id == run_id)

@@ -35,12 +35,22 @@ from squall_operators.steps import (
 
 WORK_POOL = "squall_work"
 CONTROL_POOL = "squall_control"
-"""`arm` is in it as well as `revert`: where the pool is missing, nothing is injected in the first place."""
+REVERT_POOL = "squall_revert"
+"""What puts something back, and nothing else: however many others wait, hang or run, a revert finds a slot."""
 
 CONTROL_LIMIT = timedelta(hours=1)
 PAUSE = timedelta(seconds=2)
 
 CONTROL: Mapping[str, Any] = {"pool": CONTROL_POOL, "execution_timeout": CONTROL_LIMIT}
+REVERT: Mapping[str, Any] = {
+    "pool": REVERT_POOL,
+    "execution_timeout": CONTROL_LIMIT,
+    "priority_weight": 1000,
+    "weight_rule": "absolute",
+}
+AT_LAST: Mapping[str, Any] = {"retries": 5, "retry_exponential_backoff": True, "max_retry_delay": timedelta(seconds=30)}
+"""A revert is tried again for some minutes, then the sweeper goes on trying."""
+
 WORK: Mapping[str, Any] = {"pool": WORK_POOL, "weight_rule": "absolute"}
 UNDER_FAULT: Mapping[str, Any] = {**WORK, "priority_weight": 100}
 """Before any other: a fault that is in, or a target that is locked, shall not wait for a lane."""
@@ -115,17 +125,10 @@ def _tasks(loaded: LoadedExperiment, form_fields: list[str], approvers: Approver
     inject = InjectFaultOperator(task_id="inject", retries=0, **INTO_A_LANE)
     # Retried, so that a killed task process resumes at the first unfinished trial.
     exercise = ExerciseWorkloadOperator(task_id="exercise", retries=2, **UNDER_FAULT)
-    revert = RevertFaultOperator(
-        task_id="revert",
-        retries=5,
-        retry_exponential_backoff=True,
-        max_retry_delay=timedelta(seconds=30),
-        priority_weight=1000,
-        weight_rule="absolute",
-        **CONTROL,
-    )
-    # Without trials of its own it needs no lane, and must not hold its locks waiting for one.
-    recovery = MeasureRecoveryOperator(task_id="recovery", retries=1, **(UNDER_FAULT if runs_after else CONTROL))
+    revert = RevertFaultOperator(task_id="revert", **AT_LAST, **REVERT)
+    # Without trials of its own it needs no lane and takes no time, and must not hold its locks waiting for a slot; with
+    # some it runs the workload, which would keep reverts out of theirs.
+    recovery = MeasureRecoveryOperator(task_id="recovery", retries=1, **(UNDER_FAULT if runs_after else REVERT))
     judge = JudgeExperimentOperator(task_id="judge", trigger_rule=TriggerRule.ALL_DONE, retries=2, **CONTROL)
     publish = PublishRunOperator(
         task_id="publish", trigger_rule=TriggerRule.ALL_DONE, retries=3, retry_exponential_backoff=True, **CONTROL
@@ -159,16 +162,7 @@ def _ramp_tasks(loaded: LoadedExperiment, form_fields: list[str]) -> None:
         retries=2,  # a killed task process goes on at the level that it was asking
         **WORK,
     )
-    revert = CloseRampOperator(
-        task_id="revert",
-        trigger_rule=TriggerRule.ALL_DONE,
-        retries=5,
-        retry_exponential_backoff=True,
-        max_retry_delay=timedelta(seconds=30),
-        priority_weight=1000,
-        weight_rule="absolute",
-        **CONTROL,
-    )
+    revert = CloseRampOperator(task_id="revert", trigger_rule=TriggerRule.ALL_DONE, **AT_LAST, **REVERT)
     publish = PublishRampOperator(
         task_id="publish", trigger_rule=TriggerRule.ALL_DONE, retries=3, retry_exponential_backoff=True, **CONTROL
     )

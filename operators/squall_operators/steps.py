@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -27,6 +28,8 @@ class ArmFaultOperator(SquallOperator):
     """
     Checks the guards, registers the plan, takes the locks and a snapshot; harms nothing.
 
+    While another run has what it needs, it is deferred, and its place in line is kept.
+
     :param experiment: the experiment as JSON (templated, so that it shows in the UI; see ``rendering.as_template``).
     :param experiment_sha256: SHA-256 of the file that it came from.
     :param form_fields: keys that a run's conf may have.
@@ -35,7 +38,7 @@ class ArmFaultOperator(SquallOperator):
     template_fields: Sequence[str] = ("run_id", "experiment", "experiment_sha256")
     template_fields_renderers: ClassVar[dict[str, str]] = {"experiment": "json"}
     ui_color = "#8d99ae"
-    lock_wait_s = 600.0
+    patience: ClassVar[timedelta | None] = timedelta(hours=12)
 
     def __init__(
         self, *, experiment: str, experiment_sha256: str = "", form_fields: Sequence[str] = (), **kwargs: Any

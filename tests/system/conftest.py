@@ -26,10 +26,12 @@ from chaos_tasks.settings import read_settings
 from tests.airflow_kills.project import prepare
 from tests.servers import make_short_folder
 from tests.system import guarded_target
-from tests.system.tiny_target import METHODS, TinyProject, make_project
+from tests.system.tiny_target import METHODS, TinyProject, add_crowd, make_project
 
 ROOT = Path(__file__).resolve().parents[2]
 END_S = 240.0
+CROWD_SIZE = 3
+"""One that holds the target, and two that wait for it."""
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Lab:
     api: AirflowApi
     ledger: Ledger
     url: str = ""
+    crowd: tuple[str, ...] = ()
+    """Experiments of which one at a time holds its target."""
 
     def start(self, experiment: str, conf: dict[str, object] | None = None) -> DagRun:
         """Trigger an experiment's DAG."""
@@ -102,17 +106,19 @@ def local_lab() -> Iterator[Lab]:
     """Airflow with its LocalExecutor, and a sweeper."""
     folder = make_short_folder()
     project = make_project(folder / "p", ROOT / "dags")
+    crowd = add_crowd(project, CROWD_SIZE)
     with pytest.MonkeyPatch.context() as environment:
         for name, value in environment_of(project).items():
             environment.setenv(name, value)
-        options = options_of(project, prepare(project) | guarded_target.prepare(project), lanes=2)
+        more = prepare(project) | guarded_target.prepare(project) | frozenset(crowd)
+        options = options_of(project, more, lanes=2)
         try:
             state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER})
             assert state.airflow_password is not None
             settings = read_settings(project.config, {"SQUALL_HOME": str(project.home)})
             with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:
                 ledger = open_ledger(settings.ledger_url)
-                yield Lab(project, api, ledger, state.airflow_url)
+                yield Lab(project, api, ledger, state.airflow_url, crowd)
                 ledger.close()
         finally:
             stack.down(project.home)

@@ -28,7 +28,7 @@ people = ["{person}"]
 
 def prepare(project: TinyProject, person: str = APPROVER) -> frozenset[str]:
     """Add it; the names of its experiments."""
-    told = project.config.read_text().replace('environments = ["lab"]', 'environments = ["lab", "production"]')
+    told = project.config.read_text().replace('environments = ["lab"', 'environments = ["lab", "production"')
     project.config.write_text(told + INVENTORY.format(person=person))
     target = TARGET.format(source=project.root / "source", train=project.root / "code" / "train.py")
     (project.root / "targets" / "tiny-live.yaml").write_text(target.replace("name: tiny\n", "name: tiny-live\n"))

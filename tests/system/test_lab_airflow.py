@@ -5,8 +5,10 @@ from __future__ import annotations
 import httpx
 import psutil
 
+from chaos_tasks.cli.findings import Level
+from chaos_tasks.cli.pool_check import judge_pools
 from chaos_tasks.lab import stack
-from chaos_tasks.lab.airflow_server import CONTROL_POOL, CONTROL_SLOTS, WORK_POOL
+from chaos_tasks.lab.airflow_server import CONTROL_POOL, CONTROL_SLOTS, REVERT_POOL, REVERT_SLOTS, WORK_POOL
 from chaos_tasks.lab.state import load_state
 from tests.system.conftest import Lab
 
@@ -35,6 +37,8 @@ def test_the_pools_that_tasks_name_exist(lab: Lab) -> None:
     pools = lab.api.pools()
     assert pools[WORK_POOL] == 2
     assert pools[CONTROL_POOL] == CONTROL_SLOTS
+    assert pools[REVERT_POOL] == REVERT_SLOTS
+    assert [finding.level for finding in judge_pools(pools)] == [Level.GOOD]
 
 
 def test_no_dag_file_fails_to_parse(lab: Lab) -> None:

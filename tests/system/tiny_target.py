@@ -29,6 +29,22 @@ families = ["tiny", "airflow", "process"]
 reason = "One user runs everything of this project on one machine."
 """
 
+CROWDED = """
+[targets.crowded]
+file = "targets/crowded.yaml"
+environment = "ci"
+disposable = true
+families = ["tiny"]
+
+[[targets.crowded.identities.not_applicable]]
+check = "principals"
+families = ["tiny"]
+reason = "One user runs everything of this project on one machine."
+
+[limits.environments.ci]
+hurt_at_once = 1
+"""
+
 TARGET = """\
 version: 1
 name: tiny
@@ -49,8 +65,11 @@ parser.add_argument("--seed", type=int); parser.add_argument("--data"); parser.a
 options = parser.parse_args()
 rows = pathlib.Path(options.data).read_text().splitlines()
 slow = pathlib.Path(__file__).with_name("slow").exists()
+hold = pathlib.Path(__file__).with_name("hold")
 for step in range(1, 6):
     print(f"step {step}", flush=True)
+    while hold.exists():
+        time.sleep(0.05)
     time.sleep(2.0 if slow else 0.05)
 out = pathlib.Path(options.out)
 out.mkdir(parents=True, exist_ok=True)
@@ -177,6 +196,11 @@ class TinyProject:
         """While this file exists a trial takes ten seconds."""
         return self.root / "code" / "slow"
 
+    @property
+    def hold(self) -> Path:
+        """While this file exists no trial goes on."""
+        return self.root / "code" / "hold"
+
     def marks(self) -> list[Path]:
         """What is left of the fault anywhere below home."""
         return list(self.home.glob("runs/*/**/.tiny-mark"))
@@ -204,6 +228,23 @@ def make_project(root: Path, dag_files: Path, *, rows: str = ROWS) -> TinyProjec
     _distribution(project.site)
     _source(root / "source", rows)
     return project
+
+
+def add_crowd(project: TinyProject, size: int) -> tuple[str, ...]:
+    """Experiments of which one at a time may hold its target, by the limits of an environment of their own."""
+    settings = project.config.read_text().replace('environments = ["lab"', 'environments = ["lab", "ci"')
+    limited = settings + CROWDED
+    project.config.write_text(limited)
+    tiny = project.root / "targets" / "tiny.yaml"
+    # A trial may be held up for longer than the others may take.
+    crowded = tiny.read_text().replace("name: tiny", "name: crowded").replace("timeout: 60s", "timeout: 300s")
+    (project.root / "targets" / "crowded.yaml").write_text(crowded)
+    names = tuple(f"crowd-{number}" for number in range(size))
+    for name in names:
+        text = EXPERIMENT.format(name=name, method=METHODS["healthy"], nightly="false", seeds=1)
+        text = text.replace("lease: 10s", "lease: 120s")  # on a busy machine a task may take longer than ten to begin
+        (project.dags / "experiments" / f"{name}.yaml").write_text(text.replace("target: tiny\n", "target: crowded\n"))
+    return names
 
 
 def _distribution(site: Path) -> None:

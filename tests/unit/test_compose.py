@@ -148,7 +148,7 @@ def test_the_dockerfile_copies_what_exists() -> None:
 
 
 def test_all_that_touch_workloads_share_processes_host_name_and_folders() -> None:
-    hands = ["worker", "control-worker", "sweeper"]
+    hands = ["worker", "control-worker", "revert-worker", "sweeper"]
     for key in ("pid", "hostname", "volumes", "user", "secrets"):
         assert len({json.dumps(SERVICES[name][key]) for name in hands}) == 1, key
     assert SERVICES["worker"]["pid"] == "service:processes"
@@ -168,7 +168,7 @@ def test_airflow_has_every_option_that_is_set(tmp_path: Path) -> None:
     assert [option for option in wanted if option not in known] == []
 
 
-def test_every_control_task_goes_to_the_control_queue_and_no_workload_does(tmp_path: Path) -> None:
+def test_control_tasks_and_reverts_go_to_queues_of_their_own_that_somebody_listens_to(tmp_path: Path) -> None:
     code = f"""
 import json, sys
 sys.path.insert(0, {str(ROOT / "docker")!r})
@@ -182,13 +182,15 @@ print(json.dumps(sorted(queues)))
 """
     assert json.loads(in_airflow(code, tmp_path)) == [
         ["squall_control", "squall_control"],
+        ["squall_revert", "squall_revert"],
         ["squall_work", "default"],
         ["squall_work", "squall_control"],  # inject: it takes the lane of its trials, and no workload runs in it
     ]
-    listened = {name: SERVICES[name]["command"] for name in ("worker", "control-worker")}
+    listened = {name: SERVICES[name]["command"] for name in ("worker", "control-worker", "revert-worker")}
     assert {name: command[command.index("-q") + 1] for name, command in listened.items()} == {
         "worker": "default",
         "control-worker": "squall_control",
+        "revert-worker": "squall_revert",
     }
 
 

@@ -19,6 +19,7 @@ from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
     IdempotencyConflict,
+    InLine,
     LedgerError,
     RevertError,
     SetupError,
@@ -293,6 +294,35 @@ def pass_by(toy: ToyProject, seconds: float) -> None:
 def lease_s(toy: ToyProject) -> float:
     """What is left of the lease of the run's first handle."""
     return (toy.ledger.handles(run_id=RUN)[0].lease_until - toy.ledger.now()).total_seconds()
+
+
+def test_a_run_that_is_to_wait_elsewhere_leaves_with_its_place_kept(toy: ToyProject) -> None:
+    toy.engine().arm(request())
+    leaving = toy.engine()
+    leaving = replace(leaving, parts=replace(leaving.parts, lock_wait_s=3600.0, leaves_to_wait=True))
+    with pytest.raises(InLine, match="run-1") as caught:
+        leaving.arm(request("run-2"))
+    assert caught.value.run_id == "run-2"
+    assert [place.run_id for place in toy.ledger.waiting()] == ["run-2"]
+    assert toy.notes(RecordKind.RUN_REFUSED, "run-2") == []
+    toy.engine().revert(RUN)
+    toy.ledger.release(RUN)
+    assert leaving.arm(request("run-2")).run_id == "run-2"
+    assert toy.ledger.waiting() == []
+
+
+def test_a_run_that_waits_elsewhere_is_refused_once_its_patience_is_over(toy: ToyProject) -> None:
+    toy.engine().arm(request())
+    leaving = toy.engine()
+    leaving = replace(leaving, parts=replace(leaving.parts, lock_wait_s=60.0, leaves_to_wait=True))
+    with pytest.raises(InLine):
+        leaving.arm(request("run-2"))
+    toy.clock.advance(61)
+    toy.engine()._renew(Run(toy.ledger, RUN).plan())
+    with pytest.raises(TargetBusy, match="run-1"):
+        leaving.arm(request("run-2"))
+    assert toy.ledger.waiting() == []
+    assert "is held by run-1" in toy.notes(RecordKind.RUN_REFUSED, "run-2")[0]
 
 
 def test_a_judged_run_is_not_run_again(toy: ToyProject) -> None:

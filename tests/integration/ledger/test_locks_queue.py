@@ -97,7 +97,7 @@ def test_a_dead_waiter_is_passed_over_and_keeps_its_place_for_its_return(ledger:
     assert not asks(ledger, "dead", locks("a"))
     assert not asks(ledger, "second", locks("a"))
     assert not asks(ledger, "third", locks("a"))
-    ledger.is_turn("dead", queue_s=0.0)  # as if it had not been heard of
+    ledger.whose_turn(["dead"], queue_s=0.0)  # as if it had not been heard of
     ledger.release("holder")
     assert not asks(ledger, "third", locks("a"))
     assert asks(ledger, "second", locks("a"))
@@ -135,15 +135,21 @@ def test_releasing_gives_the_place_up(ledger: Ledger) -> None:
     assert asks(ledger, "second", locks("a"))
 
 
-def test_a_waiter_learns_when_its_turn_has_come(ledger: Ledger) -> None:
+def test_waiters_learn_when_their_turn_has_come(ledger: Ledger) -> None:
     assert asks(ledger, "holder", locks("a"))
+    assert asks(ledger, "other", locks("b"))
     assert not asks(ledger, "first", locks("a"))
     assert not asks(ledger, "second", locks("a"))
-    assert not ledger.is_turn("first", queue_s=LONG_S)
+    assert not asks(ledger, "elsewhere", locks("b", "c"))
+    everybody = ["elsewhere", "first", "second", "unknown"]
+    # "unknown" has nothing to wait for: whoever asks hears what became of it
+    assert ledger.whose_turn(everybody, queue_s=LONG_S) == {"unknown"}
     ledger.release("holder")
-    assert not ledger.is_turn("second", queue_s=LONG_S)
-    assert ledger.is_turn("first", queue_s=LONG_S)
-    assert ledger.is_turn("unknown", queue_s=LONG_S)  # nothing to wait for: whoever asks hears what became of it
+    assert ledger.whose_turn(everybody, queue_s=LONG_S) == {"first", "unknown"}
+    assert ledger.whose_turn(["second"], queue_s=LONG_S) == frozenset()
+    ledger.release("other")
+    assert ledger.whose_turn(everybody, queue_s=LONG_S) == {"elsewhere", "first", "unknown"}
+    assert ledger.whose_turn([], queue_s=LONG_S) == frozenset()
 
 
 def test_the_time_in_line_is_measured_from_the_first_asking(ledger: Ledger) -> None:
@@ -175,7 +181,7 @@ def test_nobody_waits_for_what_only_a_person_can_end(database: DatabaseLedger) -
     assert not asks(database, "run-2", wanted)  # it may be put back any moment
     for to, kind in ((Phase.REVERTING, RecordKind.REVERT_INTENT), (Phase.UNREVERTED, RecordKind.REVERT_FAILED)):
         database.transition("h", to=to, expect=OPEN_PHASES, epoch=1, record=act(one, kind))
-    assert database.is_turn("run-2", queue_s=LONG_S)  # to be told
+    assert database.whose_turn(["run-2"], queue_s=LONG_S) == {"run-2"}  # to be told
     with pytest.raises(TargetBusy, match="squall revert h") as caught:
         database.acquire("run-2", wanted, lease_s=LONG_S, queue_s=LONG_S)
     assert not isinstance(caught.value, Queued)

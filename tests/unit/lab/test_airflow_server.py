@@ -16,11 +16,11 @@ from chaos_tasks.lab import airflow_server, processes
 from chaos_tasks.lab.airflow_api import ImportFailure
 from chaos_tasks.lab.airflow_server import (
     COMPONENTS,
-    CONTROL_LANES,
     AirflowServer,
     AirflowSettings,
     component_spec,
     environment,
+    pools,
 )
 from chaos_tasks.lab.processes import Daemon
 
@@ -41,8 +41,9 @@ def test_nothing_listens_beyond_loopback(settings: AirflowSettings) -> None:
         assert "--skip-serve-logs" in commands[name]  # their log servers listen on all interfaces
 
 
-def test_control_tasks_always_find_a_place(settings: AirflowSettings) -> None:
-    assert int(environment(settings)["AIRFLOW__CORE__PARALLELISM"]) == settings.lanes + CONTROL_LANES
+def test_every_slot_of_every_pool_has_a_process(settings: AirflowSettings) -> None:
+    slots = sum(count for count, _ in pools(settings.lanes).values())
+    assert int(environment(settings)["AIRFLOW__CORE__PARALLELISM"]) >= slots
 
 
 def test_secrets_are_drawn_once_and_readable_by_their_owner_only(settings: AirflowSettings) -> None:

@@ -23,7 +23,7 @@ from squall_operators import base
 from squall_operators.on_demand import ChooseExperimentOperator
 from squall_operators.ramping import CloseRampOperator, PublishRampOperator, RampOperator
 from squall_operators.refusals import refusal_of
-from squall_operators.rendering import CONTROL_POOL, WORK_POOL, as_template, render
+from squall_operators.rendering import CONTROL_POOL, REVERT_POOL, WORK_POOL, as_template, render
 from squall_operators.run_ids import run_id_of
 from tests.unit.operators.conftest import EXPERIMENT, FakeTaskInstance, Squall, context_of
 
@@ -127,7 +127,8 @@ def test_whatever_becomes_of_the_ramp_it_is_closed_first_and_often(dag: DAG) -> 
 
 def test_only_the_ramp_needs_a_lane(dag: DAG) -> None:
     assert {task.task_id for task in dag.tasks if task.pool == WORK_POOL} == {"ramp"}
-    assert {task.pool for task in dag.tasks if task.task_id != "ramp"} == {CONTROL_POOL}
+    assert {task.task_id for task in dag.tasks if task.pool == REVERT_POOL} == {"revert"}
+    assert {task.task_id for task in dag.tasks if task.pool == CONTROL_POOL} == {"publish", "verdict"}
 
 
 def test_the_form_asks_for_no_intensity(dag: DAG) -> None:

@@ -14,7 +14,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from chaos_tasks.loading import load_experiment
 from chaos_tasks.model.experiment import Experiment
 from squall_operators.approval import ChaosApprovalOperator
-from squall_operators.rendering import CONTROL_POOL, WORK_POOL, Approvers, as_template, render
+from squall_operators.rendering import CONTROL_POOL, REVERT_POOL, WORK_POOL, Approvers, as_template, render
 from tests.unit.operators.conftest import Squall
 
 ORDER = ["arm", "baseline", "inject", "exercise", "revert", "recovery", "judge", "publish", "verdict"]
@@ -73,7 +73,8 @@ def test_killed_exercise_is_retried_but_a_failed_inject_is_not(dag: DAG) -> None
 def test_only_trials_and_what_they_follow_use_the_work_pool(dag: DAG) -> None:
     pools = {task.task_id: task.pool for task in dag.tasks}
     assert {task_id for task_id, pool in pools.items() if pool == WORK_POOL} == {"baseline", "inject", "exercise"}
-    assert {pool for pool in pools.values() if pool != WORK_POOL} == {CONTROL_POOL}
+    assert {task_id for task_id, pool in pools.items() if pool == REVERT_POOL} == {"revert", "recovery"}
+    assert {pool for pool in pools.values() if pool not in (WORK_POOL, REVERT_POOL)} == {CONTROL_POOL}
 
 
 def test_a_fault_goes_in_only_where_nobody_under_fault_waits_for_the_lane(dag: DAG) -> None:

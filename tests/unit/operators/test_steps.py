@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from chaos_tasks.errors import Fenced, GuardTripped, RevertError, SetupError
+from chaos_tasks.errors import Fenced, GuardTripped, InLine, RevertError, SetupError
 from chaos_tasks.loading import load_experiment
 from chaos_tasks.model.experiment import KnownFinding
 from chaos_tasks.model.plan import Overrides, Recorder
@@ -22,6 +22,7 @@ from squall_operators import base, steps
 from squall_operators.on_demand import ChooseExperimentOperator
 from squall_operators.rendering import as_template
 from squall_operators.run_ids import run_id_of
+from squall_operators.turning import TurnTrigger
 from tests.unit.operators.conftest import FakeTaskInstance, Squall, context_of
 
 RUN = run_id_of("chaos_label-flip", FakeTaskInstance.run_id)
@@ -170,6 +171,23 @@ def test_a_revert_that_is_proved_stays_so_where_the_run_was_swept(squall: FakeSq
     squall.engine.fenced = True
     steps.RevertFaultOperator(task_id="revert").execute(context_of())
     assert squall.engine.handed_over == [RUN]
+
+
+def test_arm_leaves_its_slot_while_it_stands_in_line_and_goes_on_at_its_turn(
+    project: Squall, squall: FakeSquall
+) -> None:
+    since = datetime(2026, 1, 15, 2, tzinfo=UTC)
+    squall.engine.error = InLine("not its turn", run_id=RUN, since=since)
+    task = arm(project)
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(context_of())
+    assert squall.closed
+    assert task.patience is not None
+    name, told = caught.value.trigger.serialize()
+    assert told == {"run_id": RUN, "until": (since + task.patience).timestamp()}
+    assert (name, TurnTrigger(**told).serialize()) == (f"{TurnTrigger.__module__}.TurnTrigger", (name, told))
+    squall.engine.error = None
+    assert getattr(task, caught.value.method_name)(context_of(), event={"run_id": RUN, "came": True}) == RUN
 
 
 def test_run_of_a_campaign_names_it(project: Squall, squall: FakeSquall) -> None:
