@@ -111,6 +111,10 @@ def revert(parts: ActParts, state: HandleState, *, by: str, taken: bool = False)
     """
     if state.phase is Phase.REVERTED:
         return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
+    if state.phase is Phase.ABANDONED:
+        raise LedgerError(
+            f"{state.handle.id} was abandoned: a person answers for its place", remedy="look at the place by hand"
+        )
     if not taken and (by not in INSIDERS or _is_left_behind(parts, state)):
         state = parts.ledger.take_over(state.handle.id, lease_s=parts.context.lease_s)
         if state.phase is Phase.REVERTED:

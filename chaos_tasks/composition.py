@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import chaos_tasks
+from chaos_tasks.abandoning import Abandoning
 from chaos_tasks.attesting.models import Models
 from chaos_tasks.beginning import Beginning
 from chaos_tasks.campaign import Campaigns
@@ -62,6 +63,7 @@ class Squall(AbstractContextManager["Squall"]):
     models: Models
     sweeper: Sweeper
     disposal: Disposal
+    abandoning: Abandoning
     publisher: MlflowPublisher
     clock: Clock
     clients: Clients
@@ -206,6 +208,7 @@ def build(
         ),
         sweeper=sweeper,
         disposal=disposal,
+        abandoning=Abandoning(ledger, clock, sweeper, who, found.approvals),
         publisher=publisher,
         clock=clock,
         clients=clients,

@@ -40,7 +40,7 @@ from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.inventory import read_target
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.experiment import Step
-from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase, Receipt
+from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, Handle, HandleState, Phase, Receipt
 from chaos_tasks.model.identity import Proof
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.place import TaskPlace
@@ -429,7 +429,7 @@ class Engine:
         receipts: list[Receipt] = []
         failures: list[SquallError] = []
         for state in reversed(run.handles()):
-            if state.phase is Phase.REVERTED:
+            if state.phase in CLOSED_PHASES:
                 continue
             try:
                 receipts.append(acts.revert(self._act_parts(plan, _step(plan, state.handle.step)), state, by=by))
@@ -459,7 +459,7 @@ class Engine:
     def _is_reverted(self, state: HandleState) -> bool:
         with suppress(*acts.NO_LEDGER):
             current = self.parts.ledger.handle(state.handle.id)
-            return current is not None and current.phase is Phase.REVERTED
+            return current is not None and current.phase in CLOSED_PHASES
         return False
 
     def recovery(self, run_id: str) -> Recovery:
@@ -651,7 +651,7 @@ class Engine:
         state = self.parts.ledger.handle(handle_id(plan, step))
         if state is None:
             raise WorkloadError(f"step {step.name} of {plan.run_id} was never armed", remedy="run its arm step first")
-        if state.phase in (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED):
+        if state.phase in (Phase.REVERTING, Phase.UNREVERTED, *CLOSED_PHASES):
             raise Fenced(f"{state.handle.id} is {state.phase.value} already", remedy="trigger a new run")
         return state
 

@@ -19,7 +19,7 @@ from chaos_tasks.disposing import Disposal
 from chaos_tasks.errors import LeaseRenewed, LedgerError, SetupError, SquallError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, HandleState, Phase
 from chaos_tasks.model.place import ProcessPlace, TaskPlace
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import RecordKind
@@ -119,7 +119,7 @@ class Sweeper:
             if not one.reverted and self.notifier is not None:
                 with suppress(LedgerError, SetupError):
                     state = self.ledger.handle(one.handle_id)
-                    if state is not None and state.phase is not Phase.REVERTED:
+                    if state is not None and state.phase not in CLOSED_PHASES:
                         why, at = one.summary, self.clock.now()
                         self.notifier.tell(notices.unreverted(self.ledger, state, why=why, at=at))
 
@@ -156,7 +156,7 @@ class Sweeper:
             if plan is not None:
                 self.workspaces.end_workloads(plan)
             self._await_elsewhere(state, taken)
-            receipt = acts.revert(self._parts(state), state, by=by, taken=taken)
+            receipt = acts.revert(self.parts_of(state), state, by=by, taken=taken)
         except Exception as error:  # noqa: BLE001  of a fault's code or of the system: the others must be swept too
             return self._failed(state, error)
         return self._swept(state, True, receipt.summary)
@@ -184,13 +184,14 @@ class Sweeper:
 
     def _unlock(self, run_id: str) -> None:
         states = self.ledger.handles(run_id=run_id)
-        if all(state.phase is Phase.REVERTED for state in states):
+        if all(state.phase in CLOSED_PHASES for state in states):
             self.ledger.release(run_id)
             if self.disposal is not None:
                 with suppress(SquallError, OSError):
                     self.disposal.clones(run_id, by="sweep")
 
-    def _parts(self, state: HandleState) -> ActParts:
+    def parts_of(self, state: HandleState) -> ActParts:
+        """What acting on a handle needs, wherever it was armed."""
         handle = state.handle
         scratch = Path(self.workspaces.home) / "runs" / handle.run_id / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)

@@ -152,7 +152,7 @@ def _verified(url: str, found: Verification) -> Finding:
 
 
 def _watch(settings: Settings, ledger: DatabaseLedger) -> Iterator[Finding]:
-    from chaos_tasks.model.handle import OPEN_PHASES, Phase
+    from chaos_tasks.model.handle import OPEN_PHASES, Phase, how_to_free
     from chaos_tasks.safety.guards import last_watch
     from chaos_tasks.safety.lever import in_ledger
 
@@ -170,7 +170,7 @@ def _watch(settings: Settings, ledger: DatabaseLedger) -> Iterator[Finding]:
     states = ledger.handles(phases=OPEN_PHASES)
     for state in states:
         if state.phase is Phase.UNREVERTED:
-            yield bad("handles", f"{state.handle.id} is not reverted", f"squall revert {state.handle.id}")
+            yield bad("handles", f"{state.handle.id} is not reverted", how_to_free(state.handle.id, state.phase.value))
     yield note("handles", f"{len(states)} open") if states else good("handles", "nothing is open")
 
 

@@ -17,6 +17,7 @@ from chaos_tasks.errors import GuardTripped, InvalidFile, LedgerError, RevertErr
 from chaos_tasks.redacting import redacted
 
 COMMANDS = {
+    "abandon": ("safety", "Give up a fault whose place is gone for good."),
     "approvals": ("approvals", "Look at plans that wait for a second person, and answer."),
     "attest": ("models", "Sign what a model's pipeline was shown to tolerate."),
     "audit": ("evidence", "Check the ledger."),

@@ -18,6 +18,7 @@ from chaos_tasks.cli.numbers import PAUSE
 from chaos_tasks.cli.people import me
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.handle import OPEN_PHASES
+from chaos_tasks.runs import Run
 from chaos_tasks.settings import find_settings
 from chaos_tasks.sweeping import Swept
 
@@ -45,6 +46,28 @@ def revert_command(ident: str | None, everything: bool) -> int:
         else:
             swept = _run_of(squall, str(ident))
     return _tell(swept, nothing="nothing is open")
+
+
+@click.command("abandon")
+@click.argument("handle_id")
+@click.option("--reason", required=True, help="Why its place is gone for good; goes on record with your name.")
+def abandon_command(handle_id: str, reason: str) -> int:
+    """Give up a fault that can never be put back, since its place is gone; tries to revert it first.
+
+    Where approvals ask for a second person, one has to say the same before the target is free.
+    """
+    from chaos_tasks.composition import build
+
+    with build() as squall:
+        said = squall.abandoning.abandon(handle_id, by=me(), reason=reason)
+        click.echo(f"{said.handle_id}  {said.summary}")
+        if not said.closed:
+            return ExitCode.UNREVERTED
+        if Run(squall.ledger, said.run_id).registered() is not None and not squall.ledger.handles(
+            run_id=said.run_id, phases=OPEN_PHASES
+        ):
+            click.echo(f"{said.run_id}  {squall.engine.judge(said.run_id).sentence}")
+    return ExitCode.HELD
 
 
 def _run_of(squall: Squall, ident: str) -> tuple[Swept, ...]:

@@ -16,7 +16,7 @@ from chaos_tasks.judging.response import Reaction, react
 from chaos_tasks.judging.rows import judge_rows
 from chaos_tasks.judging.validity import Doubt, doubts, enough
 from chaos_tasks.model.experiment import Check, Design, KnownFinding, NonInferiority, Unit, When
-from chaos_tasks.model.handle import OPEN_PHASES, HandleState
+from chaos_tasks.model.handle import HandleState, Phase
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial, TrialStatus
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Reason, Response, Verdict
@@ -47,7 +47,7 @@ def judge(
     tonight = part_of(rung, own, observations, pairs)
     reacted = gather(tonight.trials, tonight.observations, tonight.pairs)
     reaction = react(plan, reacted, facts, checks) if proved else Reaction(Response.UNKNOWN)
-    opened = [state for state in handles if state.phase in OPEN_PHASES]
+    opened = [state for state in handles if state.phase is not Phase.REVERTED]
     reasons = _reasons(outcome, facts, doubted, checks)
     return Verdict(
         run_id=plan.run_id,
@@ -128,7 +128,7 @@ def _hear_all(
     handles: Sequence[HandleState],
     facts: RunFacts,
 ) -> _AllHeard:
-    opened = [state for state in handles if state.phase in OPEN_PHASES]
+    opened = [state for state in handles if state.phase is not Phase.REVERTED]
     stopped = any(trial.status is TrialStatus.ABORTED for trial in trials)
     rungs = {}
     for rung in (*(trust.rung for trust in plan.rungs), WHOLE):
@@ -288,6 +288,8 @@ def _sentence(
     match outcome:
         case Outcome.UNREVERTED:
             ids = ", ".join(state.handle.id for state in opened)
+            if all(state.phase is Phase.ABANDONED for state in opened):
+                return f"{ids} was never put back: a person has given it up, and answers for its place."
             return f"{ids} is {opened[0].phase.value}, not reverted: run `squall revert {opened[0].handle.id}`."
         case Outcome.ABORTED:
             cause = facts.stops[0].text if facts.stops else "a trial was stopped, and the log does not say by whom"

@@ -11,7 +11,7 @@ from chaos_tasks.errors import Fenced, LeaseRenewed, LedgerError
 from chaos_tasks.ledger import header, permits, store
 from chaos_tasks.ledger.database import Database, Row, Session
 from chaos_tasks.ledger.lock_table import fence
-from chaos_tasks.model.handle import Handle, HandleState, Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, Handle, HandleState, Phase
 from chaos_tasks.model.place import DvcPlace
 from chaos_tasks.model.record import Armed, Record
 
@@ -86,7 +86,7 @@ def take_over(session: Session, handle_id: str, *, lease_ms: int, expired: bool 
     ``expired``: whoever listed it may have read it long ago, so its lease is looked at again, and LeaseRenewed raised.
     """
     state = _require(session, handle_id)
-    if state.phase is Phase.REVERTED:
+    if state.phase in CLOSED_PHASES:
         return state
     now = session.now_ms()
     if expired and now < _ms(state.lease_until) <= now + LONGEST_LEASE_MS:
@@ -104,7 +104,8 @@ def renew(session: Session, run_id: str, *, lease_ms: int) -> datetime:
     _refuse_fenced_run(session, run_id)
     until = session.now_ms() + lease_ms
     session.write(
-        "UPDATE squall_handle SET lease_until = ? WHERE run_id = ? AND phase <> ?", until, run_id, Phase.REVERTED.value
+        "UPDATE squall_handle SET lease_until = ? WHERE run_id = ? AND phase NOT IN (?, ?)",
+        *(until, run_id, Phase.REVERTED.value, Phase.ABANDONED.value),
     )
     session.write("UPDATE squall_lock SET lease_until = ? WHERE run_id = ?", until, run_id)
     return _moment(until)
@@ -117,7 +118,7 @@ def claim(session: Session, handle_id: str, n: int, record: Record) -> bool:
         return False
     _refuse_fenced_run(session, record.run_id)
     row = session.row("SELECT phase, epoch, armed_epoch FROM squall_handle WHERE id = ?", handle_id)
-    if row is not None and (row[0] in (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED) or row[1] > row[2]):
+    if row is not None and (row[0] in (Phase.REVERTING, Phase.UNREVERTED, *CLOSED_PHASES) or row[1] > row[2]):
         raise Fenced(f"firing {n} of handle {handle_id!r} may not happen: the handle is {row[0]} in epoch {row[1]}")
     stored = store.append(session, record)
     session.write("INSERT INTO squall_claim (handle_id, n, seq) VALUES (?, ?, ?)", handle_id, n, stored.seq)
@@ -143,9 +144,11 @@ def find(database: Database, *, run_id: str | None, phases: Iterable[Phase], exp
             params.extend(phase.value for phase in Phase)
         conditions.append(f"({condition})")
     if expired:
-        conditions.append("phase <> ? AND (CAST(lease_until AS BIGINT) <= ? OR CAST(lease_until AS BIGINT) > ?)")
+        conditions.append(
+            "phase NOT IN (?, ?) AND (CAST(lease_until AS BIGINT) <= ? OR CAST(lease_until AS BIGINT) > ?)"
+        )
         now = database.now_ms()
-        params.extend((Phase.REVERTED.value, now, now + LONGEST_LEASE_MS))
+        params.extend((Phase.REVERTED.value, Phase.ABANDONED.value, now, now + LONGEST_LEASE_MS))
     where = " AND ".join(conditions)
     rows = database.read(f"SELECT {_COLUMNS} FROM squall_handle WHERE {where} ORDER BY armed_seq, id", *params)
     return [_state(row, database.read, proved=True) or _unreadable(row) for row in rows]

@@ -13,7 +13,7 @@ from chaos_tasks.errors import TargetBusy
 from chaos_tasks.ledger import lock_queue
 from chaos_tasks.ledger.database import Session
 from chaos_tasks.ledger.lock_keys import conflict, related, strongest
-from chaos_tasks.model.handle import OPEN_PHASES, Phase
+from chaos_tasks.model.handle import OPEN_PHASES, Phase, how_to_free
 from chaos_tasks.model.plan import Lock
 
 
@@ -114,7 +114,7 @@ def _refuse_while_held(session: Session, run_id: str, wanted: Sequence[Lock], no
     in_the_way = _in_the_way(session, run_id, wanted)
     for holder in sorted(in_the_way):
         if _binds(session, holder, now_ms):
-            raise _busy(holder, now_ms)
+            raise _busy(session, holder, now_ms)
     return in_the_way
 
 
@@ -153,20 +153,28 @@ def _refuse_open_handles(session: Session, run_id: str, wanted: Sequence[Lock]) 
                 raise TargetBusy(
                     f"{lock.key!r} is blocked by handle {handle_id!r} of run {owner!r}, "
                     f"{phase} since {_utc(int(changed_at))}",
-                    remedy=f"let that run end, or put it back: `squall revert {handle_id}`",
+                    remedy=how_to_free(handle_id, phase),
                     passes=phase != Phase.UNREVERTED.value,
                 )
 
 
-def _busy(holder: Held, now_ms: int) -> TargetBusy:
+def _busy(session: Session, holder: Held, now_ms: int) -> TargetBusy:
     kind = "exclusively" if holder.exclusive else "for reading"
     over = holder.lease_until_ms <= now_ms
+    stuck = session.row(
+        "SELECT id FROM squall_handle WHERE run_id = ? AND phase = ? ORDER BY id LIMIT 1",
+        *(holder.run_id, Phase.UNREVERTED.value),
+    )
     lease = "its lease is over but it has open handles" if over else f"its lease ends {_utc(holder.lease_until_ms)}"
     remedy = (
         f"wait, or `squall sweep` (run {holder.run_id!r} is dead)" if over else "wait until that run ends, or stop it"
     )
+    if stuck is not None:
+        remedy = how_to_free(str(stuck[0]), Phase.UNREVERTED.value)
     return TargetBusy(
-        f"{holder.key!r} is held {kind} by run {holder.run_id!r} since {_utc(holder.since_ms)}; {lease}", remedy=remedy
+        f"{holder.key!r} is held {kind} by run {holder.run_id!r} since {_utc(holder.since_ms)}; {lease}",
+        remedy=remedy,
+        passes=stuck is None,
     )
 
 
@@ -185,8 +193,8 @@ def _dispossess(session: Session, holder: Held, now_ms: int) -> None:
 
 
 def _has_open_handle(session: Session, run_id: str) -> bool:
-    query = "SELECT 1 FROM squall_handle WHERE run_id = ? AND phase <> ? LIMIT 1"
-    return session.row(query, run_id, Phase.REVERTED.value) is not None
+    query = "SELECT 1 FROM squall_handle WHERE run_id = ? AND phase NOT IN (?, ?) LIMIT 1"
+    return session.row(query, run_id, Phase.REVERTED.value, Phase.ABANDONED.value) is not None
 
 
 def _is_taken_over(session: Session, run_id: str) -> bool:

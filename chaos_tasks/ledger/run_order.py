@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from chaos_tasks.ledger.database_ledger import DatabaseLedger
 from chaos_tasks.model.consent import Consent, PermitConsumed, PermitIssued
-from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, Phase
 from chaos_tasks.model.record import RecordKind, Registered, Stored
 from chaos_tasks.model.verdict import Outcome
 
@@ -30,7 +30,7 @@ class Snapshot:
     @property
     def open_handles(self) -> tuple[str, ...]:
         """Handles that are not reverted."""
-        return tuple(sorted(name for name, phase in self.phases.items() if phase is not Phase.REVERTED))
+        return tuple(sorted(name for name, phase in self.phases.items() if phase not in CLOSED_PHASES))
 
 
 @dataclass
@@ -38,6 +38,7 @@ class _HandleStory:
     armed: int
     intent: int | None = None
     revert_intent: bool = False
+    abandoned: bool = False  # a person answers for it: it is owed to nobody any more, and was never put back
     owed: int | None = None  # the inject intent that no verified revert has answered yet
 
 
@@ -68,6 +69,7 @@ class Story:
             RecordKind.INJECT_APPLIED: _inject_applied,
             RecordKind.REVERT_INTENT: _revert_intent,
             RecordKind.REVERT_VERIFIED: _revert_verified,
+            RecordKind.HANDLE_ABANDONED: _abandoned,
             RecordKind.EVALUATE_VERDICT: _verdict,
             RecordKind.APPROVAL_REQUESTED: _approval_requested,
             RecordKind.PERMIT_ISSUED: _permit_issued,
@@ -101,7 +103,8 @@ class Story:
                 yield run.registered, f"run {name} was registered, but has neither a verdict nor a refusal"
         for run in self._runs.values():
             for handle_id, handle in run.handles.items():
-                if handle.owed is not None and not _is_open(handle_id, handle, snapshot):
+                answered = handle.owed is None or handle.abandoned
+                if not answered and not _is_open(handle_id, handle, snapshot):
                     yield handle.owed, f"handle {handle_id} was injected, but is neither verifiably reverted nor open"
 
     def _without_end(self) -> Iterator[tuple[str, _RunStory]]:
@@ -117,7 +120,7 @@ def _is_under_way(name: str, run: _RunStory, snapshot: Snapshot) -> bool:
 
 def _is_open(handle_id: str, handle: _HandleStory, snapshot: Snapshot) -> bool:
     phase = snapshot.phases.get(handle_id)
-    if phase is None or phase is Phase.REVERTED:
+    if phase is None or phase in CLOSED_PHASES:
         return handle.armed >= snapshot.size  # armed (anew) only after the table was read
     return True
 
@@ -207,6 +210,14 @@ def _revert_verified(run: _RunStory, stored: Stored) -> str | None:
     if not announced:
         return "comes without an intent before it"
     return None  # after the verdict too: the verdict itself had to say that this was still owed
+
+
+def _abandoned(run: _RunStory, stored: Stored) -> str | None:
+    handle = run.handles.get(stored.record.handle_id)
+    if handle is None:
+        return "comes before it was armed"
+    handle.abandoned = True
+    return None
 
 
 def _verdict(run: _RunStory, stored: Stored) -> str | None:

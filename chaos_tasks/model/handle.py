@@ -29,9 +29,11 @@ class Phase(StrEnum):
     REVERTING = "reverting"
     REVERTED = "reverted"
     UNREVERTED = "unreverted"
+    ABANDONED = "abandoned"  # a person answers for what could not be put back, since its place is gone
 
 
 OPEN_PHASES = frozenset({Phase.ARMED, Phase.INJECTING, Phase.INJECTED, Phase.REVERTING, Phase.UNREVERTED})
+CLOSED_PHASES = frozenset({Phase.REVERTED, Phase.ABANDONED})
 HARMFUL_PHASES = OPEN_PHASES - {Phase.ARMED}
 
 
@@ -84,3 +86,13 @@ class Fingerprint(Value):
     digest: str
     covers: str
     leaves_out: str = ""
+
+
+def how_to_free(handle_id: str, phase: str) -> str:
+    """What a person can do about a handle that blocks its place."""
+    if phase != Phase.UNREVERTED.value:
+        return f"let that run end, or put it back: `squall revert {handle_id}`"
+    return (
+        f"mend the cause, then `squall revert {handle_id}`; where the place is gone for good: "
+        f"`squall abandon {handle_id} --reason TEXT`"
+    )

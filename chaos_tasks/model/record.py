@@ -49,6 +49,8 @@ class RecordKind(StrEnum):
     REVERT_INTENT = "revert.intent"
     REVERT_VERIFIED = "revert.verified"
     REVERT_FAILED = "revert.failed"
+    ABANDON_ASKED = "abandon.asked"
+    HANDLE_ABANDONED = "handle.abandoned"
     TRIAL_STARTED = "trial.started"
     TRIAL_ENDED = "trial.ended"
     CONTROL_CHECKED = "control.checked"

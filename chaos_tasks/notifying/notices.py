@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from chaos_tasks.errors import SquallError, of_system
-from chaos_tasks.model.handle import Fingerprint, HandleState, Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, Fingerprint, HandleState
 from chaos_tasks.model.notice import Notice, NoticeKind, Sight
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.record import Act, Armed, RecordKind, Registered, Stored
@@ -47,7 +47,7 @@ def unreverted(ledger: LedgerReader, state: HandleState, *, why: str = "", at: d
 def of_verdict(ledger: LedgerReader, verdict: Verdict, plan: Plan, *, at: datetime) -> Iterator[Notice]:
     """One notice for a verdict that needs action; one for each handle where something is still in."""
     open_ones = [] if verdict.outcome is not Outcome.UNREVERTED else ledger.handles(run_id=verdict.run_id)
-    stuck = [state for state in open_ones if state.phase is not Phase.REVERTED]
+    stuck = [state for state in open_ones if state.phase not in CLOSED_PHASES]
     if stuck:
         yield from (unreverted(ledger, state, at=at) for state in stuck)
         return

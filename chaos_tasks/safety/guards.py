@@ -12,7 +12,7 @@ from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped, LedgerError, SetupError
 from chaos_tasks.model.calendar import ChangeCalendar
 from chaos_tasks.model.experiment import Draw, Experiment, Step
-from chaos_tasks.model.handle import Phase, Reversibility
+from chaos_tasks.model.handle import Phase, Reversibility, how_to_free
 from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.target import CommandWorkload, Target
@@ -294,5 +294,5 @@ def _nothing_unreverted(plan: Plan, ledger: LedgerReader) -> None:
         if state.handle.place.key in keys:
             raise GuardTripped(
                 f"{state.handle.place.key} still carries the unreverted fault {state.handle.id}",
-                remedy=f"squall revert {state.handle.id}",
+                remedy=how_to_free(state.handle.id, state.phase.value),
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from chaos_tasks.engine import Engine, never
 from chaos_tasks.errors import GuardTripped, RevertError
-from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, Phase
 from chaos_tasks.model.record import Note, RecordKind
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.search import Answer
@@ -68,7 +68,7 @@ class Asking:
 
     def _taken_out(self, run_id: str) -> bool:
         """Whether a sweep, or the revert of the killed process itself, was here: then nothing can go on."""
-        gone = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
+        gone = (Phase.REVERTING, Phase.UNREVERTED, *CLOSED_PHASES)
         return any(state.phase in gone for state in Run(self.ledger, run_id).handles())
 
 

@@ -10,7 +10,7 @@ from threading import RLock
 from chaos_tasks.errors import Fenced, IdempotencyConflict, LeaseRenewed, LedgerError, Queued, TargetBusy
 from chaos_tasks.model.actor import Actor, Taken
 from chaos_tasks.model.consent import LOG
-from chaos_tasks.model.handle import OPEN_PHASES, Handle, HandleState, Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, Handle, HandleState, Phase
 from chaos_tasks.model.permit import RUN_KINDS, already_used, consumption, refuse_own_words
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
@@ -26,7 +26,7 @@ MAY_STILL_SAY = frozenset(
         RecordKind.LEVER_RELEASED,
     }
 )
-ENDING_PHASES = (Phase.REVERTING, Phase.REVERTED, Phase.UNREVERTED)
+ENDING_PHASES = (Phase.REVERTING, Phase.UNREVERTED, *CLOSED_PHASES)
 
 
 @dataclass
@@ -176,7 +176,7 @@ class MemoryLedger:
             self._require_up()
             state = self._require(handle_id)
             self.acting(state.handle.run_id)
-            if state.phase is Phase.REVERTED:
+            if state.phase in CLOSED_PHASES:
                 return state
             if expired and state.lease_until > self.now():
                 raise LeaseRenewed(f"handle {handle_id} is leased again", remedy="leave it to its run")

@@ -12,7 +12,7 @@ from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.errors import SquallError, WorkloadError
 from chaos_tasks.faults.base import FaultContext
-from chaos_tasks.model.handle import OPEN_PHASES, Handle, Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, Handle, Phase
 from chaos_tasks.model.place import Place, ProcessPlace
 from chaos_tasks.model.record import Act, Note, Record, RecordKind
 from chaos_tasks.model.spec import FiringSpec, TrialSpec
@@ -199,7 +199,7 @@ class FiringDesk:
         ]
         self.firings.append(_from_records(firing, records, self._claimed_at(firing)))
         state = self._ledger.handle(_firing_id(firing))
-        if state is not None and state.phase is not Phase.REVERTED:
+        if state is not None and state.phase not in CLOSED_PHASES:
             self._activate(self._parts(firing), state.handle, 0.0)
             goes_on = state.phase is Phase.INJECTED and not self._active[-1].blocks_restart
             self._active[-1].until = float("inf") if goes_on else float("-inf")

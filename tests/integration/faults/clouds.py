@@ -115,7 +115,7 @@ class MachineWorld:
     """One running instance."""
 
     def __init__(self, server: MotoServer, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.server = folder, server
         self.ec2 = aws_client(server, "ec2")
         made = self.ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]
         self.place = InstancePlace(endpoint=server.endpoint, region="us-east-1", instance_id=made["InstanceId"])

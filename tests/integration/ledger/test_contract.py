@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from chaos_tasks.errors import Fenced, IdempotencyConflict, LeaseRenewed, LedgerError, TargetBusy
-from chaos_tasks.ledger import open_ledger
+from chaos_tasks.ledger import DatabaseLedger, open_ledger
+from chaos_tasks.ledger.verify import verify
 from chaos_tasks.model.actor import Actor
-from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.handle import OPEN_PHASES, Phase
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.ports import Ledger
@@ -168,6 +169,27 @@ def test_a_handle_that_was_renewed_since_it_was_listed_as_expired_is_not_taken_o
     assert other.take_over("h1", lease_s=LONG_S, expired=True).handle.epoch == 2
     with pytest.raises(LeaseRenewed):  # of two sweepers that listed it, one has it
         ledger.take_over("h1", lease_s=LONG_S, expired=True)
+
+
+def test_an_abandoned_handle_is_closed_and_blocks_nobody(ledger: Ledger) -> None:
+    one = handle()
+    ledger.arm(one, armed(one), lease_s=0)
+    stuck = act(one, RecordKind.REVERT_FAILED)
+    ledger.transition("h1", to=Phase.UNREVERTED, expect=[Phase.ARMED], epoch=1, record=stuck)
+    locks = exclusive(one.place.key)
+    ledger.acquire("run-1", exclusive("target:t"), lease_s=0)
+    for wanted in (locks, exclusive("target:t")) if isinstance(ledger, DatabaseLedger) else ():
+        with pytest.raises(TargetBusy) as refused:
+            ledger.acquire("run-2", wanted, lease_s=LONG_S)
+        assert (refused.value.passes, "squall abandon h1 --reason" in refused.value.remedy) == (False, True)
+    taken = ledger.take_over("h1", lease_s=0).handle
+    gone = note("gone", kind=RecordKind.HANDLE_ABANDONED, handle_id="h1")
+    ledger.transition("h1", to=Phase.ABANDONED, expect=OPEN_PHASES, epoch=taken.epoch, record=gone)
+    assert ledger.handles(phases=OPEN_PHASES) == ledger.handles(phases=OPEN_PHASES, expired=True) == []
+    assert ledger.take_over("h1", lease_s=LONG_S).handle.epoch == taken.epoch
+    ledger.acquire("run-2", (*locks, *exclusive("target:t")), lease_s=LONG_S)
+    if isinstance(ledger, DatabaseLedger):
+        assert verify(ledger).open_handles == ()
 
 
 def test_one_swept_handle_stops_the_whole_run(ledger: Ledger) -> None:
