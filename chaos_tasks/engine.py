@@ -515,6 +515,13 @@ class Engine:
         except (SquallError, OSError) as error:
             log.warning("the clone of run %s is not deleted: %s", run_id, _said(error))
 
+    def end(self, run_id: str, why: str) -> Verdict:
+        """Judge a run that a person has ended and that nobody goes on with; what it lacks makes it no better."""
+        plan = self._plan(run_id)
+        if not self._judged(run_id):
+            self._note_stop(plan, why, {"by": "person"})
+        return self.judge(run_id)
+
     def publish(self, run_id: str) -> str:
         """Publish a judged run to where people look; the outcome stands whether or not this works."""
         plan = self._plan(run_id)
@@ -593,7 +600,9 @@ class Engine:
 
     def _record_stop(self, plan: Plan, error: BaseException) -> None:
         person, text = isinstance(error, KeyboardInterrupt), _said(error)
-        facts = {"by": "person" if person else "engine", "error": type(error).__name__}
+        self._note_stop(plan, text, {"by": "person" if person else "engine", "error": type(error).__name__})
+
+    def _note_stop(self, plan: Plan, text: str, facts: dict[str, str]) -> None:
         known = Run(self.parts.ledger, plan.run_id).payloads(RecordKind.STOP_TRIGGERED)
         if any(isinstance(note, Note) and note.text == text for note in known):
             return  # whoever saw it first has said so

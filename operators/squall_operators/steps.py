@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from chaos_tasks.errors import SquallError
 from squall_operators.base import SquallOperator
 from squall_operators.context import CAMPAIGN, conf_of, overrides_of, requested_by, task_place
+from squall_operators.ending import judged_instead
 from squall_operators.errors import BROKEN
 from squall_operators.links import MLFLOW_URL, REPORT_URL, MlflowRunLink, ReportLink
 from squall_operators.refusals import refusal_of
@@ -113,9 +114,12 @@ class RevertFaultOperator(SquallOperator):
     final_errors: ClassVar[tuple[type[SquallError], ...]] = BROKEN
 
     def act(self, squall: Squall, run_id: str, context: Context) -> None:
-        """Any phase, any number of times."""
+        """Any phase, any number of times; a run of which Airflow runs nothing after this is judged here, and is red."""
         for receipt in squall.engine.revert(run_id, by="revert task"):
             self.log.info("Receipt: %s", receipt.summary)
+        judged = judged_instead(squall, run_id, context)
+        if judged:
+            raise AirflowFailException(f"everything is out, and {judged}")
         with suppress(SquallError):  # the locks wait for the recovery trials; everything is out
             squall.engine.hand_over(run_id)
 

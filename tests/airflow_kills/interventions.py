@@ -146,7 +146,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "mark-run-failed",
         "The DAG run is marked failed",
-        "Airflow ends the task and runs the teardown: the revert task.",
+        "Airflow ends the task and runs the teardown, the revert task, and nothing after it: so that one judges too.",
         scene.mark_run_failed,
         ENDED,
         frozenset({"failed"}),

@@ -240,6 +240,17 @@ def test_a_run_waits_in_line_and_leaves_it_when_its_patience_is_over(toy: ToyPro
     assert "is held by run-1" in toy.notes(RecordKind.RUN_REFUSED, "run-2")[0]
 
 
+def test_a_run_that_a_person_ends_has_its_verdict_and_stays_so(toy: ToyProject) -> None:
+    toy.engine().arm(request())
+    toy.engine().inject(RUN)
+    toy.engine().revert(RUN)
+    verdict = toy.engine().end(RUN, "the DAG run was marked")
+    assert (verdict.outcome, verdict.reasons[0]) == (Outcome.ABORTED, Reason.STOPPED_BY_PERSON)
+    assert "the DAG run was marked" in verdict.sentence
+    assert toy.engine().end(RUN, "again") == verdict
+    assert toy.ledger.locked_runs() == frozenset()
+
+
 def test_a_run_that_was_handed_over_waits_for_its_next_task_and_still_holds(toy: ToyProject) -> None:
     toy.engine().arm(request())
     toy.engine().baseline(RUN)

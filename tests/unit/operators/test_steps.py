@@ -18,11 +18,14 @@ from chaos_tasks.model.plan import Overrides, Recorder
 from chaos_tasks.model.record import Note, Record, RecordKind, Stored
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.verdict import Outcome, Response, Verdict
+from chaos_tasks.testing.clock import FakeClock
+from chaos_tasks.testing.memory_ledger import MemoryLedger
 from squall_operators import base, steps
 from squall_operators.on_demand import ChooseExperimentOperator
 from squall_operators.rendering import as_template
 from squall_operators.run_ids import run_id_of
 from squall_operators.turning import TurnTrigger
+from tests import permit_samples
 from tests.unit.operators.conftest import FakeTaskInstance, Squall, context_of
 
 RUN = run_id_of("chaos_label-flip", FakeTaskInstance.run_id)
@@ -188,6 +191,28 @@ def test_arm_leaves_its_slot_while_it_stands_in_line_and_goes_on_at_its_turn(
     assert (name, TurnTrigger(**told).serialize()) == (f"{TurnTrigger.__module__}.TurnTrigger", (name, told))
     squall.engine.error = None
     assert getattr(task, caught.value.method_name)(context_of(), event={"run_id": RUN, "came": True}) == RUN
+
+
+@pytest.mark.parametrize("judge", ["skipped", "failed", "upstream_failed"])
+def test_the_revert_judges_a_run_whose_judge_airflow_has_ended(squall: FakeSquall, judge: str) -> None:
+    asked: list[str] = []
+    aborted = HELD.model_copy(update={"outcome": Outcome.ABORTED, "sentence": "Stopped."})
+    squall.engine.end = lambda run_id, why: asked.append(run_id) or aborted
+    squall.ledger = MemoryLedger(FakeClock())
+    permit_samples.register(squall.ledger, RUN)
+    context = context_of()
+    context["ti"].judge = judge  # type: ignore[attr-defined]
+    with pytest.raises(AirflowFailException, match="everything is out, and label-flip is aborted"):
+        steps.RevertFaultOperator(task_id="revert").execute(context)
+    assert asked == [RUN]
+    assert squall.engine.handed_over == []
+
+
+def test_the_revert_leaves_the_verdict_to_a_judge_that_is_still_to_come(squall: FakeSquall) -> None:
+    squall.ledger = MemoryLedger(FakeClock())
+    permit_samples.register(squall.ledger, RUN)
+    steps.RevertFaultOperator(task_id="revert").execute(context_of())
+    assert squall.engine.handed_over == [RUN]
 
 
 def test_run_of_a_campaign_names_it(project: Squall, squall: FakeSquall) -> None:
