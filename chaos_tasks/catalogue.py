@@ -20,9 +20,8 @@ _OF_RESOURCES: Mapping[type[Value], type[Value]] = {
 
 def places_of(target: Target) -> frozenset[type[Value]]:
     """Sorts of place that a target has: its data, its processes, its task, and one per declared resource."""
-    return frozenset(
-        {DvcPlace, ProcessPlace, TaskPlace, *(_OF_RESOURCES[type(one)] for one in target.resources.values())}
-    )
+    data: set[type[Value]] = {DvcPlace} if target.source.data else set()
+    return frozenset({*data, ProcessPlace, TaskPlace, *(_OF_RESOURCES[type(one)] for one in target.resources.values())})
 
 
 def ruled_out(kind: str, target: Target, *, disposable: bool = True) -> str:
@@ -32,7 +31,8 @@ def ruled_out(kind: str, target: Target, *, disposable: bool = True) -> str:
     except (SquallError, ImportError) as error:
         return f"cannot be loaded: {type(error).__name__}"
     if not places_of(target).intersection(fault.place_types):
-        return "the target declares no such resource"
+        no_data = DvcPlace in fault.place_types
+        return "the target names no data (`source.data`)" if no_data else "the target declares no such resource"
     if fault.reversibility is Reversibility.IRREVERSIBLE and not disposable:
         return "it cannot be undone, and the target is not disposable"
     return ""

@@ -143,6 +143,7 @@ def _values(
         path.mkdir(parents=True, exist_ok=True)
     values = {
         "python": python,
+        "squall": sys.executable,
         "seed": str(seed),
         "data": prepared.data,
         "prepared": prepared.prepared,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ import click
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.cli.findings import Finding, Level, bad, good, note, warn
 from chaos_tasks.errors import SquallError
+from chaos_tasks.inventory import read_target
 from chaos_tasks.settings import Settings, find_settings
 
 if TYPE_CHECKING:
@@ -35,9 +37,14 @@ _MARKS = {Level.GOOD: ("ok", "green"), Level.NOTE: ("--", None), Level.WARN: ("!
 )
 @click.option("--iam", is_flag=True, help="Only: the least rights of injector and reverter, and what they have beyond.")
 @click.option("--json", "as_json", is_flag=True, help="With --iam: as JSON.")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[EXPERIMENT]...")
-def doctor_command(target: str | None, fork_at: int | None, iam: bool, as_json: bool, files: tuple[Path, ...]) -> int:
+@click.option("--no-trial", is_flag=True, help="With a TARGET: without the control trial.")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[TARGET | EXPERIMENT...]")
+def doctor_command(
+    target: str | None, fork_at: int | None, iam: bool, as_json: bool, no_trial: bool, files: tuple[Path, ...]
+) -> int:
     """Check settings, installation, ledger, sweeper, servers and targets.
+
+    With a TARGET: that one, field by field, and one control trial without any fault.
 
     With --iam: the union of the least policies for the given experiments, by default for all faults that the inventory
     allows; fails where an identity may do more, and where that cannot be read.
@@ -48,15 +55,45 @@ def doctor_command(target: str | None, fork_at: int | None, iam: bool, as_json: 
         from chaos_tasks.cli.iam_check import iam_check
 
         return iam_check(find_settings(), files, as_json=as_json)
-    if files or as_json:
+    if len(files) > 1 or as_json:
         raise click.UsageError("experiments and --json go with --iam")
+    if fork_at is not None and target is None:
+        raise click.UsageError("--fork needs --trial TARGET")
+    settings = find_settings()
+    if files:
+        return _one_target(settings, str(files[0]), trial=not no_trial)
+    return _everything(settings, target, fork_at)
+
+
+def _one_target(settings: Settings, name: str, *, trial: bool) -> int:
+    """The installation in short, and all of one target."""
+    from chaos_tasks.cli.installation_check import installation_findings
+    from chaos_tasks.cli.target_check import target_findings, trial_findings
+    from chaos_tasks.cli.target_fields import field_findings
+
+    settings.entry(name)
+    around = [*installation_findings(), *_home(settings), *_credentials(settings), *_ledger(settings)]
+    found = [one for one in around if one.level is not Level.GOOD]
+    in_order = sorted({one.subject for one in around} - {one.subject for one in found})
+    found.insert(0, good("around it", f"in order: {', '.join(in_order)}"))
+    found += target_findings(settings, name, fields=False)
+    readable = not any(one.level is Level.BAD and one.subject == name for one in found)
+    if readable:
+        with suppress(SquallError):
+            found += field_findings(read_target(settings, name, keep_unset=True))
+    if readable and trial:
+        found += trial_findings(settings, name)
+    wrong = _tell(found)
+    if not wrong:
+        click.echo(f"next:  squall suggest {name}")
+    return wrong
+
+
+def _everything(settings: Settings, target: str | None, fork_at: int | None) -> int:
     from chaos_tasks.cli.installation_check import installation_findings
     from chaos_tasks.cli.pool_check import pool_findings
     from chaos_tasks.cli.target_check import target_findings
 
-    if fork_at is not None and target is None:
-        raise click.UsageError("--fork needs --trial TARGET")
-    settings = find_settings()
     found = [good("settings", f"{settings.root / 'squall.toml'}: {len(settings.targets)} targets")]
     found += [
         *installation_findings(),
@@ -77,17 +114,40 @@ def doctor_command(target: str | None, fork_at: int | None, iam: bool, as_json: 
     return _tell(found)
 
 
+WIDTH = 100
+
+
 def _tell(found: Iterable[Finding]) -> int:
     counted: Counter[Level] = Counter()
+    before = ""
     for finding in found:
         counted[finding.level] += 1
-        mark, colour = _MARKS[finding.level]
-        click.secho(f"{mark}  {finding.subject:<14} {finding.text}", fg=colour)
-        if finding.remedy:
-            click.echo(f"      -> {finding.remedy}")
+        for line, colour in _lines(finding, "" if finding.subject == before else finding.subject):
+            click.secho(line, fg=colour)
+        before = finding.subject
     wrong = counted[Level.BAD]
     click.echo(f"\n{wrong} wrong, {counted[Level.WARN]} worth knowing, {counted[Level.GOOD]} in order")
     return ExitCode.INVALID if wrong else ExitCode.HELD
+
+
+def _lines(finding: Finding, subject: str) -> Iterator[tuple[str, str | None]]:
+    """In three columns, folded at 100; a long name has a line of its own, and a name is not repeated."""
+    mark, colour = _MARKS[finding.level]
+    if len(subject) > 17:
+        yield f"    {subject}", None
+        subject = ""
+    first = f"{mark}  {subject:<17} "
+    indent = " " * len(first)
+    yield from ((line, colour) for line in _folded(finding.text, first, indent))
+    if finding.remedy:
+        yield from ((line, None) for line in _folded(finding.remedy, f"{indent}-> ", f"{indent}   "))
+
+
+def _folded(text: str, first: str, then: str) -> list[str]:
+    fold = TextWrapper(
+        WIDTH, initial_indent=first, subsequent_indent=then, break_long_words=False, break_on_hyphens=False
+    )
+    return [line for part in text.splitlines() or [""] for line in fold.wrap(part) or [first]]
 
 
 def _home(settings: Settings) -> Iterator[Finding]:

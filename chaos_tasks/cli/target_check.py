@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from chaos_tasks.trialing import Prepared
 
 
-def target_findings(settings: Settings, name: str) -> Iterator[Finding]:
-    """Look at one target of the inventory."""
+def target_findings(settings: Settings, name: str, *, fields: bool = True) -> Iterator[Finding]:
+    """Look at one target of the inventory; without ``fields``, what it leaves out is another's to say."""
     subject, entry = name, settings.entry(name)
     if entry.environment not in settings.environments:
         allowed = ", ".join(settings.environments)
@@ -32,7 +33,8 @@ def target_findings(settings: Settings, name: str) -> Iterator[Finding]:
     except SquallError as error:
         yield _unreadable(settings, name, error)
         return
-    yield from _source(subject, target)
+    yield from _source(subject, target, fields)
+    yield from _mirror(subject, target)
     yield from _faults(subject, target, entry)
 
 
@@ -45,7 +47,22 @@ def _unreadable(settings: Settings, name: str, error: SquallError) -> Finding:
     return note(name, "its file is right; its source is not known while the servers are down (`squall up`)")
 
 
-def _source(subject: str, target: Target) -> Iterator[Finding]:
+def _mirror(subject: str, target: Target) -> Iterator[Finding]:
+    """A private copy that `squall init` made grows old when the pipeline goes on."""
+    from chaos_tasks.discovery import mirror
+
+    copy = Path(target.source.repo)
+    note_of = mirror.note_of(copy) if copy.is_dir() else None
+    if note_of is None:
+        return
+    root = Path(note_of.root)
+    if not root.is_dir():
+        yield note(subject, f"its private copy is of {root}, which is gone")
+    elif mirror.digest_of(root) != note_of.digest:
+        yield warn(subject, f"{root} has changed since its private copy was made", f"squall init --force {root}")
+
+
+def _source(subject: str, target: Target, fields: bool) -> Iterator[Finding]:
     from chaos_tasks.targets import dvc
 
     source = target.source
@@ -56,7 +73,7 @@ def _source(subject: str, target: Target) -> Iterator[Finding]:
         return
     sealed = "a sealed set" if version.sealed else "no sealed set"
     yield good(subject, f"{source.repo} at {version.commit[:12]}: {len(version.data)} data files, {sealed}")
-    if version.sealed is None:
+    if version.sealed is None and fields:
         remedy = "name a DVC-tracked evaluation set in `source.sealed`"
         yield warn(subject, "metrics come from data that faults may reach", remedy)
 
@@ -88,6 +105,18 @@ def trial_findings(settings: Settings, name: str) -> Iterator[Finding]:
         yield bad(name, f"no trial could be run: {error.message}", error.remedy or "mend the target file")
         return
     yield from _left_behind(name, target, spec, trial)
+    if trial.status.value == "completed":
+        _keep(settings, name, plan, trial)
+
+
+def _keep(settings: Settings, name: str, plan: Plan, trial: Trial) -> None:
+    """For `squall suggest`: the numbers that there are, and how long a trial takes."""
+    from chaos_tasks.discovery.knowing import Control, control_note
+
+    path = control_note(settings.home, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = Control(commit=plan.source_commit, wall_s=trial.wall_s, metrics=trial.metrics)
+    path.write_text(kept.model_dump_json(), encoding="utf-8")
 
 
 def unregistered_plan(squall: Squall, target: Target, *, fork_at: int | None = None) -> Plan:
@@ -151,8 +180,8 @@ def _left_behind(name: str, target: Target, spec: TrialSpec, trial: Trial) -> It
     if trial.status.value == "completed":
         yield good(name, status)
     else:
-        yield bad(name, f"{status}: {trial.error}", f"look into {spec.out}")
-    yield _field(name, "reads.metrics", target.reads.metrics, bool(trial.metrics), ", ".join(sorted(trial.metrics)))
+        yield bad(name, f"{status}: {trial.error}", _why(spec) or f"look into {spec.out}/workload.log")
+    yield _field(name, "reads.metrics", target.reads.metrics, bool(trial.metrics), _numbers(trial))
     reads, out = target.reads, Path(spec.out)
     if reads.predictions is not None:
         path = reads.predictions.path
@@ -166,6 +195,30 @@ def _left_behind(name: str, target: Target, spec: TrialSpec, trial: Trial) -> It
     for signal in target.signals:
         if isinstance(signal, AlarmFileSignal) and not (out / signal.path).exists():
             yield note(name, f"signals: no alarm file {signal.path}, which is right where nothing was wrong")
+
+
+_TELLING = re.compile(r"^(ModuleNotFoundError|ImportError|FileNotFoundError|KeyError|.*: error: |.*cannot be started)")
+
+
+def _why(spec: TrialSpec) -> str:
+    """The line of its log that says what is missing; others may quote rows, and stay there."""
+    try:
+        lines = (Path(spec.out) / "workload.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    told = next((line for line in reversed(lines[-200:]) if _TELLING.match(line)), "")
+    missing = re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", told)
+    if missing:
+        return (
+            f"the interpreter of the run lacks the package {missing[1]}: install it there, or name the pipeline's "
+            "own interpreter as `python` in squall.toml or in SQUALL_PYTHON"
+        )
+    return f"{told}  (more in {spec.out}/workload.log)" if told else ""
+
+
+def _numbers(trial: Trial) -> str:
+    shown = [f"{name} {value:.4g}" for name, value in sorted(trial.metrics.items())]
+    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 
 
 def _field(name: str, field: str, said: str, found: bool, what: str) -> Finding:

@@ -63,8 +63,8 @@ class CommandWorkload(_Workload):
 
     type: Literal["command"] = "command"
     run: str = Field(
-        description="Command line; placeholders {python} {seed} {data} {prepared} {sealed} {out} {checkpoints} {repo} "
-        "and {resource.field} of a declared resource."
+        description="Command line; placeholders {python} {squall} {seed} {data} {prepared} {sealed} {out} "
+        "{checkpoints} {repo} and {resource.field} of a declared resource."
     )
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chaos_tasks.errors import SetupError
 from chaos_tasks.targets.formats.base import Transform
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ CHUNK_FIELDS = 1_000_000
 
 
 class Csv:
-    """Comma-separated, UTF-8, one header line; an empty field is null.  Quotes are written only where needed."""
+    """Comma-separated UTF-8, one header line; an empty field is null, a blank line none.  Quotes only where needed."""
 
     def __init__(self, chunk_rows: int = CHUNK_ROWS) -> None:
         self._chunk_rows = chunk_rows
@@ -45,7 +46,8 @@ class Csv:
             names = next(reader, [])
             chosen = [names.index(name) for name in (names if columns is None else columns)]
             size = max(1, min(self._chunk_rows, CHUNK_FIELDS // max(1, len(names))))
-            while rows := list(islice(reader, size)):
+            while rows := list(islice(filter(None, reader), size)):
+                _require_whole(path, rows, len(names), first)
                 fields = [pa.array([row[index] or None for row in rows], pa.string()) for index in chosen]
                 schema = pa.schema([(names[index], pa.string()) for index in chosen])
                 yield first, _batch(fields, schema, len(rows))
@@ -65,6 +67,15 @@ class Csv:
                     column.cast(pa.string()).fill_null("").to_pylist() for column in transform(batch, first).columns
                 ]
                 writer.writerows(zip(*columns, strict=True))
+
+
+def _require_whole(path: Path, rows: Sequence[Sequence[str]], width: int, first: int) -> None:
+    short = next((number for number, row in enumerate(rows) if len(row) < width), None)
+    if short is not None:
+        raise SetupError(
+            f"{path}: data row {first + short + 1} has {len(rows[short])} fields, and the header has {width}",
+            remedy="mend the file, or leave it out of `source.data`",
+        )
 
 
 def _batch(fields: list[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:

@@ -1,0 +1,1 @@
+"""What a stranger's pipeline is, found without running it: target files and first experiments."""

@@ -1,0 +1,165 @@
+"""The finder of Airflow DAGs: a dag_id, looked up in the DAG folder by syntax tree; Airflow is not needed for that.
+
+What a target runs is the DAG's training task, as its command says, in a copy: the DAG itself is not started.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from chaos_tasks.discovery.found import Missing, Pipeline
+from chaos_tasks.discovery.python_names import constants, name_of, text_of
+from chaos_tasks.discovery.scripts import pipeline_of
+from chaos_tasks.errors import SetupError
+from chaos_tasks.model.base import Value
+
+_DAG_ID = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class Task(Value):
+    """A task of a DAG: what it is called, and its command where it has one."""
+
+    task_id: str
+    operator: str
+    command: str | None = None
+    line: int
+
+
+class AirflowDag:
+    """Finds the task that trains among those with a command."""
+
+    kind: ClassVar[str] = "airflow"
+    summary: ClassVar[str] = "a dag_id of a DAG folder (AIRFLOW__CORE__DAGS_FOLDER, AIRFLOW_HOME/dags, ./dags)"
+
+    def fits(self, where: str) -> bool:
+        """A plain word that is no path, and the name of a DAG in one of the folders."""
+        return bool(_DAG_ID.fullmatch(where)) and not Path(where).exists() and _file_of(where) is not None
+
+    def find(self, where: str) -> Pipeline:
+        """The command of its training task, as a script of its own."""
+        file = _file_of(where)
+        if file is None:
+            raise SetupError(
+                f"no DAG is called {where!r} in {', '.join(map(str, dag_folders(os.environ))) or 'any folder'}",
+                remedy="set AIRFLOW__CORE__DAGS_FOLDER to the folder with its file",
+            )
+        tasks = list(tasks_of(file))
+        task, script, cwd = _training(where, file, tasks)
+        root = next((one for one in script.parents if (one / ".git").exists()), cwd)
+        command = _after_cd(task.command or "")
+        found = pipeline_of(
+            self.kind, f"DAG {where}, task {task.task_id}", root, script, command=command, cwd=cwd,
+            why=f"task {task.task_id} in line {task.line} of {file.name}",
+        )  # fmt: skip
+        others = [one.task_id for one in tasks if one.task_id != task.task_id]
+        return found.model_copy(update={"name": where, "missing": (*found.missing, *_left_out(others))})
+
+
+def dag_folders(environment: Mapping[str, str]) -> list[Path]:
+    """Where DAG files may lie."""
+    told = [environment.get("AIRFLOW__CORE__DAGS_FOLDER", "")]
+    told += [f"{environment['AIRFLOW_HOME']}/dags"] if environment.get("AIRFLOW_HOME") else []
+    folders = [Path(one).expanduser() for one in (*told, "dags", ".") if one]
+    return list(dict.fromkeys(one.resolve() for one in folders if one.is_dir()))
+
+
+def _file_of(dag_id: str) -> Path | None:
+    for folder in dag_folders(os.environ):
+        for file in sorted(folder.rglob("*.py"))[:2000]:
+            if any(part.startswith(".") or part in {"venv", "node_modules"} for part in file.relative_to(folder).parts):
+                continue
+            try:
+                text = file.read_text(encoding="utf-8", errors="replace")
+                if dag_id in text and "dag" in text.lower() and dag_id in _dag_ids(ast.parse(text)):
+                    return file
+            except (OSError, SyntaxError, ValueError, RecursionError):
+                continue
+    return None
+
+
+def _dag_ids(tree: ast.AST) -> set[str]:
+    """`DAG("x")`, `DAG(dag_id="x")`, `@dag(dag_id="x")`, and `@dag` on a function called x."""
+    names, found = constants(tree), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and name_of(node.func) in {"DAG", "dag"}:
+            told = next((one.value for one in node.keywords if one.arg == "dag_id"), None) or next(
+                iter(node.args), None
+            )
+            found.add(text_of(told, names) if told is not None else None)
+        if isinstance(node, ast.FunctionDef):
+            for one in node.decorator_list:
+                call = one.func if isinstance(one, ast.Call) else one
+                if name_of(call) == "dag":
+                    found.add(node.name)
+    return {one for one in found if one}
+
+
+def tasks_of(file: Path) -> Iterator[Task]:
+    """Operators with a task_id, and functions decorated with @task."""
+    tree = ast.parse(file.read_text(encoding="utf-8", errors="replace"))
+    names = constants(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            said = {one.arg: one.value for one in node.keywords if one.arg}
+            if "task_id" not in said:
+                continue
+            command = text_of(said["bash_command"], names) if "bash_command" in said else None
+            task_id = text_of(said["task_id"], names) or "?"
+            yield Task(task_id=task_id, operator=name_of(node.func), command=command, line=node.lineno)
+        elif isinstance(node, ast.FunctionDef):
+            for one in node.decorator_list:
+                call = one.func if isinstance(one, ast.Call) else one
+                if name_of(call) in {"task", "bash", "virtualenv"}:
+                    yield Task(task_id=node.name, operator=f"@{name_of(call)}", line=node.lineno)
+
+
+def _training(dag_id: str, file: Path, tasks: list[Task]) -> tuple[Task, Path, Path]:
+    """The task whose command runs a script, one that trains by its name first."""
+    ranked = sorted(tasks, key=lambda one: "train" not in f"{one.task_id} {one.command}")
+    for task in ranked:
+        found = _script_of(file, task.command or "")
+        if found is not None:
+            return (task, *found)
+    had = ", ".join(f"{one.task_id} ({one.operator})" for one in tasks) or "none"
+    raise SetupError(
+        f"no task of {dag_id} in {file} runs a Python script by a command; its tasks: {had}",
+        remedy="name the script or the folder that a task calls: squall init path/to/train.py",
+    )
+
+
+def _script_of(file: Path, command: str) -> tuple[Path, Path] | None:
+    """The script that a command runs, and the folder that it runs in."""
+    if "{{" in command or "{%" in command:
+        return None
+    bases = [file.parent, file.parent.parent, Path.cwd()]
+    changed = re.match(r"\s*cd\s+(\S+)\s*(?:&&|;)", command)
+    if changed:
+        bases = [(base / changed[1]).resolve() for base in bases]
+    try:
+        words = shlex.split(_after_cd(command))
+    except ValueError:
+        return None
+    for word in words:
+        for base in bases:
+            if word.endswith(".py") and (base / word).is_file():
+                return (base / word).resolve(), base.resolve()
+    return None
+
+
+def _after_cd(command: str) -> str:
+    return " ".join(re.sub(r"^\s*cd\s+\S+\s*(?:&&|;)", "", command).split())
+
+
+def _left_out(others: list[str]) -> Iterator[Missing]:
+    if others:
+        yield Missing(
+            field="workload",
+            why=f"only that task is run, not {', '.join(others[:6])}",
+            rules_out="what the DAG does around it: its retries, callbacks and alarms",
+        )

@@ -1,0 +1,142 @@
+"""The text of a target file and of a first inventory: each guess stands beside its reason."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from chaos_tasks.discovery.found import Pipeline, Source
+
+ASIDE = "{squall} -P -m chaos_tasks.workloads.aside --copy-of {data} --out {out} --python {python}"
+
+
+def slug(text: str) -> str:
+    """A target's name out of a folder's, a DAG's or a model's."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "pipeline"
+
+
+def target_file(name: str, pipeline: Pipeline, source: Source) -> str:
+    """The YAML; loads by the strict loader."""
+    return "\n".join(
+        [*_head(name, pipeline), *_source(pipeline, source), *_workload(pipeline), *_tail(pipeline, source)]
+    )
+
+
+def _head(name: str, pipeline: Pipeline) -> Iterator[str]:
+    yield f"# Written by `squall init` from {_plain(pipeline.what)}; nothing of it was run."
+    yield f"# Correct what is wrong, then: squall doctor {name}"
+    yield "version: 1"
+    yield f"name: {name}"
+
+
+def _source(pipeline: Pipeline, source: Source) -> Iterator[str]:
+    yield "source:"
+    yield "  type: dvc"
+    yield f"  # {_plain(source.repo.why)}"
+    yield f"  repo: {_text(source.repo.value)}"
+    yield f"  rev: {_text(source.rev)}"
+    reasons = {one.value: one.why for one in pipeline.data}
+    for path in source.data:
+        yield f"  # {_plain(path)}: {_plain(reasons.get(path, ''))}"
+    for path, why in source.left_out.items():
+        yield f"  # without {_plain(path)}: it {_plain(why)}"
+    yield f"  data: [{', '.join(_text(path) for path in source.data)}]"
+    yield f"  format: {source.format}"
+
+
+def _workload(pipeline: Pipeline) -> Iterator[str]:
+    yield "workload:"
+    yield "  type: command"
+    yield "  # each trial runs in a copy of the files, so that what it writes stays with it"
+    for one in pipeline.parameters:
+        yield f"  # {_plain(one.value)} takes the seed: {_plain(one.why)}"
+    for one in pipeline.commands:
+        yield f"  # {_plain(one.value)}: {_plain(one.why)}"
+    numbers = [(one.value, one.why) for one in pipeline.metrics]
+    numbers += [(name, one.why) for name, one in pipeline.printed.items()]
+    for name, why in numbers:
+        yield f"  # {_plain(name)}: {_plain(why)}"
+    yield "  run: >-"
+    yield from (f"    {line}" for line in _run(pipeline))
+    yield "  timeout: 10m"
+    environment = {"PYTHONHASHSEED": "{seed}", **{key: one.value for key, one in pipeline.environment.items()}}
+    inner = ", ".join(f"{key}: {_text(value)}" for key, value in environment.items())
+    yield f"  environment: {{{inner}}}"
+
+
+def _run(pipeline: Pipeline) -> Iterator[str]:
+    yield ASIDE
+    where = f"--cwd {shlex.quote(pipeline.cwd)} " if pipeline.cwd != "." else ""
+    params = " ".join(f"--param {one.value}={{seed}}" for one in pipeline.parameters)
+    if where or params:
+        yield f"{where}{params}".strip()
+    for one in pipeline.commands:
+        yield f"--run {shlex.quote(one.value)}"
+    if pipeline.metrics:
+        yield " ".join(f"--metrics {shlex.quote(one.value)}" for one in pipeline.metrics)
+    for name, one in pipeline.printed.items():
+        yield f"--printed {shlex.quote(f'{name}={one.value}')}"
+
+
+def _tail(pipeline: Pipeline, source: Source) -> Iterator[str]:
+    yield "reads: {metrics: metrics.json}"
+    if pipeline.writes:
+        where = "; ".join(f"{one.value} ({one.why})" for one in pipeline.writes)
+        yield f"# It may write to {_plain(where)}: name that in `writes`, or point it elsewhere by its environment."
+    yield "signals: [{type: exit_code}]  # add what its owners would really notice: a gate, alarms"
+    if pipeline.missing:
+        yield "# Not found, and what that rules out:"
+        for one in pipeline.missing:
+            yield f"#   {one.field}: {_plain(one.why)}; rules out {_plain(one.rules_out)}"
+    if source.data:
+        yield "#   source.sealed: no evaluation set apart is known; metrics come from data that faults may reach"
+    yield ""
+
+
+def inventory(name: str, file: Path, environment: str, python: str | None) -> str:
+    """A first squall.toml."""
+    lines = [
+        "# What may be hurt: written by `squall init`, and its owner's to change.",
+        "[squall]",
+        'experiments = "experiments"',
+        *([f"python = {json.dumps(python)}  # the interpreter of the pipeline"] if python else []),
+        "",
+        table(name, file, environment),
+    ]
+    return "\n".join(lines)
+
+
+def table(name: str, file: Path, environment: str) -> str:
+    """The lines of one target in squall.toml."""
+    return f"""\
+[targets.{name}]
+file = {json.dumps(str(file))}
+environment = "{environment}"
+families = ["data", "process"]
+
+[[targets.{name}.identities.not_applicable]]
+check = "principals"
+families = ["data", "process"]
+reason = "Local files and processes of one user of this machine: nothing there tells who is who."
+"""
+
+
+def content_lines(text: str) -> int:
+    """Lines that are neither empty nor a comment."""
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.splitlines())
+
+
+def _plain(text: str) -> str:
+    """On one line of a comment."""
+    return " ".join(text.split())
+
+
+def _text(value: str) -> str:
+    return (
+        value
+        if re.fullmatch(r"[A-Za-z0-9_./${}-]*[A-Za-z/][A-Za-z0-9_./-]*", value) and "{" not in value.replace("${", "")
+        else json.dumps(value, ensure_ascii=False)
+    )

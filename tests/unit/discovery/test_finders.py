@@ -1,0 +1,162 @@
+"""Each kind of pipeline is recognised, described without being run, and written as a target file that loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos_tasks.discovery import finders
+from chaos_tasks.discovery.found import Pipeline
+from chaos_tasks.discovery.sources import source_of
+from chaos_tasks.discovery.writing import content_lines, slug, target_file
+from chaos_tasks.errors import SetupError
+from chaos_tasks.loading import load_target
+from chaos_tasks.model.target import CommandWorkload, Target
+from chaos_tasks.targets import git
+from chaos_tasks.workloads.aside import _parse
+from chaos_tasks.workloads.command import render
+
+TRAIN = """\
+import argparse, json
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int, default=0)
+options = parser.parse_args()
+table = pd.read_csv("data/rows.csv")
+model = LogisticRegression().fit(table.drop("late", axis=1), table["late"])
+json.dump({"auc": 0.9}, open("metrics.json", "w"))
+raise SystemExit("was run")
+"""
+
+DVC = """\
+stages:
+  report: {cmd: python report.py, deps: [model.pkl]}
+  evaluate:
+    cmd: python eval.py
+    deps: [model.pkl, clean.csv]
+    metrics: [{scores.json: {cache: false}}]
+  train: {cmd: python train.py, deps: [clean.csv], outs: [model.pkl], params: [train.seed]}
+  clean: {cmd: "python clean.py\\n  --in data/rows.csv", deps: [data/rows.csv], outs: [clean.csv]}
+"""
+
+MLPROJECT = """\
+name: x
+entry_points:
+  main:
+    parameters: {alpha: {type: float, default: 0.5}, random_state: int}
+    command: python train.py --alpha {alpha} --seed {random_state}
+"""
+
+DAG = """\
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+with DAG(dag_id="credit_daily"):
+    BashOperator(task_id="load", bash_command="echo {{ ds }}")
+    BashOperator(task_id="train", bash_command="cd ../code && python train.py --fast")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "My Model"
+    (root / "data").mkdir(parents=True)
+    (root / "data" / "rows.csv").write_text("a,late\n1,0\n2,1\n")
+    (root / "train.py").write_text(TRAIN)
+    return root
+
+
+def _load(pipeline: Pipeline, tmp_path: Path) -> tuple[Target, str]:
+    name = slug(pipeline.name)
+    text = target_file(name, pipeline, source_of(pipeline, tmp_path / "home", name))
+    path = tmp_path / "squall.target.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_target(path, {"SQUALL_HOME": str(tmp_path / "home")}), text
+
+
+def _run(target: Target) -> list[str]:
+    """The commands, as the workload itself will understand them."""
+    assert isinstance(target.workload, CommandWorkload)
+    values = dict.fromkeys(("squall", "python", "data", "out", "checkpoints", "repo", "prepared", "sealed"), "x")
+    words = render(target, {**values, "seed": "7"})
+    run: list[str] = _parse(words[words.index("chaos_tasks.workloads.aside") + 1 :]).run
+    return run
+
+
+def test_a_script(folder: Path, tmp_path: Path) -> None:
+    target, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    assert target.name == "my-model"
+    assert target.source.data == ("data/rows.csv",)
+    assert _run(target) == ["python train.py --seed 7"]
+    assert "--metrics metrics.json" in text
+    assert content_lines(text) <= 25
+
+
+def test_a_dvc_pipeline_runs_what_leads_to_its_metrics_in_order(folder: Path, tmp_path: Path) -> None:
+    (folder / "dvc.yaml").write_text(DVC)
+    pipeline = finders.choose(str(folder)).find(str(folder))
+    assert pipeline.kind == "dvc"
+    target, text = _load(pipeline, tmp_path)
+    assert _run(target) == ["python clean.py --in data/rows.csv", "python train.py", "python eval.py"]
+    assert "--param train.seed={seed}" in text
+    assert "--metrics scores.json" in text
+    assert target.source.data == ("data/rows.csv",)
+    assert content_lines(text) <= 25
+
+
+def test_an_mlproject_gets_its_defaults_and_the_seed(folder: Path, tmp_path: Path) -> None:
+    (folder / "MLproject").write_text(MLPROJECT)
+    pipeline = finders.choose(str(folder)).find(str(folder))
+    assert pipeline.kind == "mlproject"
+    target, _ = _load(pipeline, tmp_path)
+    assert _run(target) == ["python train.py --alpha 0.5 --seed 7"]
+
+
+def test_a_dag_is_found_by_its_id_without_airflow(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "credit.py").write_text(DAG)
+    folder.rename(tmp_path / "code")
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
+    pipeline = finders.choose("credit_daily").find("credit_daily")
+    target, text = _load(pipeline, tmp_path)
+    assert target.name == "credit-daily"
+    assert _run(target) == ["python train.py --fast --seed 7"]
+    assert "not load" in text
+
+
+def test_the_mirror_leaves_the_folder_as_it_is_and_is_the_same_twice(folder: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    pipeline = finders.choose(str(folder)).find(str(folder))
+    source_of(pipeline, tmp_path / "home", "m")
+    copy = tmp_path / "home" / "mirrors" / "m"
+    first = git.commit_of(copy, "HEAD")
+    source_of(pipeline, tmp_path / "home", "m")
+    assert git.commit_of(copy, "HEAD") == first
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert git.show(copy, "HEAD", "data/rows.csv") is None
+    assert "md5:" in (git.show(copy, "HEAD", "data/rows.csv.dvc") or "")
+
+
+def test_data_that_cannot_be_changed_are_left_out_with_the_reason(folder: Path, tmp_path: Path) -> None:
+    (folder / "data" / "rows.csv").write_bytes("a,late\ncaf\xe9,1\n".encode("latin-1"))
+    target, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    assert target.source.data == ()
+    assert "no UTF-8 text" in text
+
+
+@pytest.mark.parametrize("where", ["nowhere/at/all", "no_such_dag"])
+def test_what_is_nothing_is_answered_with_what_there_could_be(where: str) -> None:
+    with pytest.raises(SetupError, match="no pipeline that Squall knows") as caught:
+        finders.choose(where)
+    assert "dvc.yaml" in caught.value.remedy
+    assert "MLproject" in caught.value.remedy
+
+
+def test_a_folder_whose_scripts_train_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("print(1)\n")
+    with pytest.raises(SetupError, match="none of the 1 scripts"):
+        finders.choose(str(tmp_path)).find(str(tmp_path))
