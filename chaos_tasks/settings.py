@@ -190,7 +190,8 @@ def _locate(env: Mapping[str, str], start: Path) -> Path:
             return folder / FILE_NAME
     raise SetupError(
         f"no {FILE_NAME} in {start} or above it",
-        remedy=f"run squall in a folder with a {FILE_NAME}, or name one in the environment variable SQUALL_CONFIG",
+        remedy=f"begin with `squall init PATH`, run squall in a folder with a {FILE_NAME}, or name one in the "
+        "environment variable SQUALL_CONFIG",
     )
 
 
@@ -299,6 +300,11 @@ def _absolute(root: Path, path: str) -> Path:
 
 def _endpoints(home: Path) -> Endpoints:
     path = home / ENDPOINTS_FILE
+    existing = next((one for one in (home, *home.parents) if one.exists()), home)
+    if not existing.is_dir():
+        raise SetupError(
+            f"the home {home} cannot be made: {existing} is a file", remedy="mend `home` in squall.toml, or SQUALL_HOME"
+        )
     try:
         return Endpoints.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

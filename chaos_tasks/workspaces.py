@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chaos_tasks.carrying import Carrier
-from chaos_tasks.errors import WorkloadError
+from chaos_tasks.errors import SetupError, WorkloadError
 from chaos_tasks.model.base import canonical
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.target import CommandWorkload, S3Resource, Target
@@ -40,6 +40,11 @@ class Workspaces:
         """The version of the source that a run starts from; raises SetupError with what is missing."""
         from chaos_tasks.targets import dvc
 
+        if shutil.which(self.python) is None:
+            raise SetupError(
+                f"the interpreter of workloads, {self.python}, is not there or cannot be run",
+                remedy="mend `python` in squall.toml, or SQUALL_PYTHON",
+            )
         return dvc.resolve(target.source)
 
     def open(self, plan: Plan) -> None:

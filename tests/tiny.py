@@ -127,17 +127,17 @@ class Tiny:
         """What the workload does under the fault: well, worse, nan, absent, slow, stuck, `breaks at 0.2`."""
         (self.root / "code" / "behaviour").write_text(how)
 
-    def start(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:
-        """Start `squall` as a process of its own."""
-        return self.start_program("-m", "chaos_tasks.cli", *arguments, **extra)
+    def start(self, *arguments: str | Path, folder: str = "", **extra: str) -> subprocess.Popen[str]:
+        """Start `squall` as a process of its own, in the project's folder unless told."""
+        return self.start_program("-m", "chaos_tasks.cli", *arguments, folder=folder, **extra)
 
-    def start_program(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:
+    def start_program(self, *arguments: str | Path, folder: str = "", **extra: str) -> subprocess.Popen[str]:
         """Start Python in the project's environment."""
         command = [sys.executable, *map(str, arguments)]
         pipe = subprocess.PIPE
         env = {**self._environment(), **extra}
         process = subprocess.Popen(
-            command, cwd=self.root, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+            command, cwd=folder or self.root, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
         )
         self.started.append(process)
         return process

@@ -37,7 +37,8 @@ def validate_command(paths: tuple[Path, ...]) -> int:
     for invalid in errors:
         click.secho(f"\n{invalid}", fg="red", err=True)
     if not files:
-        click.secho("no experiment file found", fg="yellow", err=True)
+        remedy = "name a file or a folder, or let `squall suggest` write the first ones"
+        click.secho(f"no experiment file found\n  -> {remedy}", fg="yellow", err=True)
     return ExitCode.INVALID if errors or not files else ExitCode.HELD
 
 

@@ -20,10 +20,18 @@ _ENVIRONMENT = "dev"
 @click.option("--out", type=click.Path(path_type=Path), default=Path("squall.target.yaml"), show_default=True)
 @click.option("--kind", help="Ask this finder only: dvc, mlproject, airflow, mlflow_model or script.")
 @click.option("--environment", default=_ENVIRONMENT, show_default=True, help="For a new squall.toml.")
-@click.option("--force", is_flag=True, help="Overwrite the target file, and renew the private copy.")
+@click.option("--force", is_flag=True, help="Overwrite the target file.")
+@click.option("--renew", is_flag=True, help="Only renew the private copy of a target that is described already.")
 @click.option("--print", "only_print", is_flag=True, help="Print the target file; write nothing.")
 def init_command(
-    where: str, name: str | None, out: Path, kind: str | None, environment: str, force: bool, only_print: bool
+    where: str,
+    name: str | None,
+    out: Path,
+    kind: str | None,
+    environment: str,
+    force: bool,
+    renew: bool,
+    only_print: bool,
 ) -> int:
     """Write a target file for the pipeline at PATH, DAG_ID or MODEL_URI, with a reason for each guess.
 
@@ -34,6 +42,8 @@ def init_command(
     from chaos_tasks.discovery.writing import slug, target_file
 
     settings = _settings()
+    if renew:
+        return _renew(settings or find_settings(), name, Path(where))
     if out.exists() and not (force or only_print):
         raise SetupError(
             f"{out} is there already, and is not overwritten",
@@ -54,6 +64,24 @@ def init_command(
     _inventory(settings, called, out, environment, pipeline)
     _say(pipeline, source)
     click.echo(f"\nnext:  squall doctor {called}")
+    return ExitCode.HELD
+
+
+def _renew(settings: Settings, name: str | None, root: Path) -> int:
+    """The pipeline went on: its private copy follows, and its target file stays as people made it."""
+    from chaos_tasks.cli.suggest import only_target
+    from chaos_tasks.discovery import mirror
+    from chaos_tasks.inventory import read_target
+
+    target = read_target(settings, only_target(settings, name), keep_unset=True)
+    copy = settings.home / "mirrors" / target.name
+    if Path(target.source.repo) != copy:
+        raise SetupError(
+            f"target {target.name} has no private copy: its source is {target.source.repo}",
+            remedy="there is nothing to renew; `source.rev` says which version is tried",
+        )
+    commit = mirror.make(root.expanduser().resolve(), copy, target.source.data)
+    click.echo(f"renewed {copy}: {commit[:12]}")
     return ExitCode.HELD
 
 

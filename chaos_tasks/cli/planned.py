@@ -19,6 +19,7 @@ from chaos_tasks.model.experiment import Experiment
 from chaos_tasks.model.plan import Overrides, Plan
 from chaos_tasks.safety.lasting import longest
 from chaos_tasks.safety.risk import risk_of
+from chaos_tasks.settings import find_settings
 
 if TYPE_CHECKING:
     from chaos_tasks.composition import Squall
@@ -38,7 +39,9 @@ def plan_command(file: Path, seeds: int | None, intensity: float | None, outside
     from chaos_tasks.composition import build
 
     overrides = Overrides(seeds=seeds, intensity=intensity, outside_window=outside_window[:300])
-    with build() as squall:
+    # A missing sweeper refuses nothing here: `squall run` starts its own.
+    settings = find_settings().model_copy(update={"require_sweeper": False})
+    with build(settings=settings) as squall:
         _risks(squall, loaded.experiment)
         name = f"plan-{squall.clock.now():%Y%m%d-%H%M%S}.{loaded.experiment.name}"
         try:

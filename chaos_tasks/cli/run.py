@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--run-id", help="Name of the run; by default one is made from the time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit XML file.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Add a summary to this file, e.g. a job's.")
 @click.option("--wait", type=SECONDS, default=0.0, show_default=True, help="Seconds to wait for a busy target.")
 @click.option(
     "--approval-wait", type=float, default=0.0, show_default=True, help="Seconds to wait for a second person's answer."
@@ -50,6 +51,7 @@ def run_command(
     run_id: str | None,
     as_json: bool,
     junit: Path | None,
+    markdown: Path | None,
     wait: float,
     approval_wait: float,
     quiet: bool,
@@ -75,6 +77,11 @@ def run_command(
         from chaos_tasks.reports.junit import junit_xml
 
         junit.write_text(junit_xml([verdict]), encoding="utf-8")
+    if markdown is not None:
+        from chaos_tasks.reports.markdown import verdict_markdown
+
+        with markdown.open("a", encoding="utf-8") as summary:
+            summary.write(verdict_markdown(verdict))
     click.echo(verdict.model_dump_json(indent=2)) if as_json else show(verdict)
     return exit_code(verdict)
 

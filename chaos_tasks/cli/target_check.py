@@ -59,7 +59,11 @@ def _mirror(subject: str, target: Target) -> Iterator[Finding]:
     if not root.is_dir():
         yield note(subject, f"its private copy is of {root}, which is gone")
     elif mirror.digest_of(root) != note_of.digest:
-        yield warn(subject, f"{root} has changed since its private copy was made", f"squall init --force {root}")
+        yield warn(
+            subject,
+            f"{root} has changed since its private copy was made",
+            f"squall init --renew --name {subject} {root}",
+        )
 
 
 def _source(subject: str, target: Target, fields: bool) -> Iterator[Finding]:

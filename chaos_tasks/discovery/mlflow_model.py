@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from chaos_tasks.discovery.found import Guess, Pipeline
 from chaos_tasks.discovery.scripts import pipeline_of
-from chaos_tasks.errors import SetupError
+from chaos_tasks.errors import SetupError, SquallError
 from chaos_tasks.settings import find_settings
 
 if TYPE_CHECKING:
@@ -58,7 +58,14 @@ def _run_of(where: str, uri: str) -> Run:
 
     if not uri:
         raise SetupError("no MLflow server is known", remedy="set MLFLOW_TRACKING_URI to the one that has the model")
-    require(uri)
+    try:
+        require(uri)
+    except SquallError as error:
+        why = error.message.rpartition(": ")[2]
+        raise SetupError(
+            f"{where} is asked for at {without_password(uri)}, where nothing answers: {why}",
+            remedy="start that server, or set MLFLOW_TRACKING_URI to the one that has the model",
+        ) from None
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

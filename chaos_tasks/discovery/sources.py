@@ -31,7 +31,7 @@ def source_of(pipeline: Pipeline, home: Path, name: str, *, write: bool = True) 
         mirror.make(pipeline.root, home / "mirrors" / name, data)
     commit = mirror.commit_of(pipeline.root)
     what = f"commit {commit[:12]}" if commit else "its files as they are now"
-    why = f"a private copy of {what}, since its data are not in DVC; `squall init --force` renews it"
+    why = f"a private copy of {what}, since its data are not in DVC; `squall init --renew` renews it"
     return Source(repo=Guess(value=_MIRRORED % name, why=why), rev="main", data=data, format=form, left_out=left_out)
 
 

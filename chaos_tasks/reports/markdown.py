@@ -34,6 +34,22 @@ def render_markdown(report: NightReport) -> str:
     return "\n".join(lines) + "\n"
 
 
+def verdict_markdown(verdict: Verdict) -> str:
+    """One verdict for the summary of a job: outcome, sentence, a row per check, and the command that says more."""
+    lines = [
+        f"## Squall: {plain(verdict.experiment)} {verdict.outcome.value} ({verdict.response.value})",
+        "",
+        plain(verdict.sentence),
+        "",
+        "| check | result | numbers |",
+        "| --- | --- | --- |",
+        *(f"| {plain(one.check)} | {one.state.value} | {plain(compact(one))} |" for one in verdict.checks),
+        "",
+        f"Run {_code(verdict.run_id)}; {_code(f'squall report {verdict.run_id}')} has panels and trials.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _effect(row: Row) -> str:
     return f"{row.effect}; {row.among_many}" if row.among_many else row.effect
 

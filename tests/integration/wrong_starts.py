@@ -1,4 +1,4 @@
-"""The ways in which people start Squall wrongly, and what it answers: the table of docs/troubleshooting.md.
+"""The ways in which people start Squall wrongly, and what it answers: the table of docs/wrong-starts.md.
 
 `python -m tests.integration.wrong_starts` writes the table anew from what the commands say.
 """
@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.tiny import ROOT, Said, Tiny, make_tiny
+from tests.tiny import ROOT, Said, Tiny, end, make_tiny
 
-DOC = ROOT / "docs" / "troubleshooting.md"
+DOC = ROOT / "docs" / "wrong-starts.md"
 BEGIN, END = "<!-- begin: wrong starts -->", "<!-- end: wrong starts -->"
 BROKEN = ROOT / "tests" / "unit" / "broken_files"
 
@@ -32,12 +32,13 @@ class WrongStart:
     command: tuple[str, ...]
     prepare: Callable[[Tiny], object] = _nothing
     environment: dict[str, str] = field(default_factory=dict)
+    folder: str = ""
 
     def run(self, tiny: Tiny) -> Said:
         """Do it."""
         self.prepare(tiny)
         try:
-            return tiny.squall(*self.command, **self.environment)
+            return end(tiny.start(*self.command, folder=self.folder, **self.environment))
         finally:
             (tiny.project.home / "HALT").unlink(missing_ok=True)
 
@@ -48,6 +49,58 @@ def _copy(name: str) -> Callable[[Tiny], object]:
 
 def _target(name: str) -> Callable[[Tiny], object]:
     return lambda tiny: tiny.experiment("wrong", target=name)
+
+
+def _write(name: str, text: str) -> Callable[[Tiny], object]:
+    def write(tiny: Tiny) -> None:
+        (tiny.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (tiny.root / name).write_text(text, encoding="utf-8")
+
+    return write
+
+
+def _changed(name: str, old: str, new: str) -> Callable[[Tiny], object]:
+    """The experiment, or the tiny target's file as another one, with something wrong in it."""
+
+    def write(tiny: Tiny) -> None:
+        path = tiny.experiment("wrong") if name == "wrong.yaml" else tiny.root / "targets" / "tiny.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        (tiny.root / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    return write
+
+
+def _other_inventory(text: str) -> Callable[[Tiny], object]:
+    """A squall.toml of its own, beside a target file of the same folder."""
+
+    def write(tiny: Tiny) -> None:
+        folder = tiny.root / "other"
+        folder.mkdir(exist_ok=True)
+        (folder / "squall.toml").write_text(text, encoding="utf-8")
+
+    return write
+
+
+OTHER = {"SQUALL_CONFIG": "other/squall.toml"}
+LONE = '[targets.lone]\nfile = "lone.yaml"\nenvironment = "lab"\nfamilies = ["data"]\n'
+LONE_TARGET = """\
+version: 1
+name: lone
+source: {type: dvc, repo: "%s", data: [rows.csv], format: csv}
+workload: {type: command, run: "true"}
+"""
+
+
+def _lone(repo: str) -> Callable[[Tiny], object]:
+    """A target whose source is wrong."""
+
+    def write(tiny: Tiny) -> None:
+        _other_inventory(LONE)(tiny)
+        (tiny.root / "plain-folder").mkdir(exist_ok=True)
+        (tiny.root / "other" / "lone.yaml").write_text(LONE_TARGET % repo.replace("ROOT", str(tiny.root)))
+
+    return write
 
 
 RUN = ("run", "wrong.yaml", "--quiet")
@@ -77,6 +130,46 @@ STARTS = (
     WrongStart("no such command", 2, ("rnu",)),
     WrongStart("seeds that are no number", 2, ("run", "wrong.yaml", "--seeds", "many")),
     WrongStart("an intensity that the fault refuses", 4, (*RUN, "--intensity", "3"), _target("tiny")),
+    # --- the first half hour
+    WrongStart("there is no squall.toml at all", 2, ("status",), _nothing, {"SQUALL_CONFIG": "", "PWD": "/"}, "/"),
+    WrongStart("init of what is nothing", 2, ("init", "no/such/folder")),
+    WrongStart("init of a folder that trains nothing", 2, ("init", "lib"), _write("lib/tool.py", "print(1)\n")),
+    WrongStart("init where a target file is already", 2, ("init", "lib"), _write("squall.target.yaml", "version: 1\n")),
+    WrongStart("init of a script that is no Python 3", 2, ("init", "old.py", "--print"), _write("old.py", "print 1\n")),
+    WrongStart(
+        "init of an MLproject without defaults",
+        2,
+        ("init", "lib", "--kind", "mlproject", "--print"),
+        _write("lib/MLproject", "entry_points: {main: {parameters: {x: int}, command: python t.py}}\n"),
+    ),
+    WrongStart("init with an unknown finder", 2, ("init", "lib", "--kind", "notebook", "--print")),
+    WrongStart(
+        "init of a model without a server",
+        2,
+        ("init", "models:/credit@champion", "--print"),
+        _nothing,
+        {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+    ),
+    WrongStart("doctor of a target that is not there", 2, ("doctor", "nowhere")),
+    WrongStart("suggest with several targets", 2, ("suggest",)),
+    WrongStart("suggest where nothing applies", 2, ("suggest", "tiny")),
+    WrongStart("the inventory names a file that is not there", 2, ("suggest", "lone"), _other_inventory(LONE), OTHER),
+    WrongStart("the source is no Git repository", 2, ("suggest", "lone"), _lone("ROOT/plain-folder"), OTHER),
+    WrongStart("the source is not there", 2, ("suggest", "lone"), _lone("/no/such/repository"), OTHER),
+    WrongStart("squall.toml is no TOML", 2, ("validate",), _other_inventory("[squall\nhome = 1\n"), OTHER),
+    WrongStart(
+        "squall.toml has a misspelled key", 2, ("validate",), _other_inventory("[squall]\nenviroments = []\n"), OTHER
+    ),
+    WrongStart("lanes that are no number", 2, ("status",), _nothing, {"SQUALL_LANES": "two"}),
+    WrongStart("home is no folder", 2, RUN, _target("tiny"), {"SQUALL_HOME": "squall.toml/home"}),
+    WrongStart("the interpreter of workloads is not there", 2, RUN, _target("tiny"), {"SQUALL_PYTHON": "/no/python"}),
+    WrongStart("a probe is misspelled", 2, RUN, _changed("wrong.yaml", "model.metric", "model.metrics")),
+    WrongStart("a fault lacks a place in the target", 4, RUN, _changed("wrong.yaml", "target: data", "target: bucket")),
+    WrongStart("a name with a space", 2, RUN, _changed("wrong.yaml", "name: wrong", "name: My Run")),
+    WrongStart("a plan for a file that is not there", 2, ("plan", "absent.yaml")),
+    WrongStart("validating a folder without experiments", 2, ("validate", "lib")),
+    WrongStart("repeating a run that never was", 3, ("repro", "run-nowhere")),
+    WrongStart("a port that no server can have", 2, ("up",), _nothing, {"SQUALL_PORT_S3": "1"}),
 )
 
 
