@@ -106,7 +106,8 @@ def documents(body: Body, table: ControlTable, attestations: Sequence[bytes]) ->
 
 
 def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    # On one line: with indents the standard library takes eight times as long.
+    return (json.dumps(value, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def contents(

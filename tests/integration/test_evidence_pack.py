@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from chaos_tasks.lab.seaweedfs import S3Server
+from chaos_tasks.model.record import Note, RecordKind
 from tests.integration.test_evidence_command import with_keys
-from tests.tiny import Tiny, make_tiny
+from tests.tiny import Tiny, end, make_tiny
 
 PERIOD = ("--since", "2020-01-01", "--until", "2120-01-01")
 
@@ -70,6 +72,42 @@ def test_a_pack_of_a_real_run_holds_and_every_document_is_in_it(tiny: Tiny, tmp_
     _the_pdf_carries_the_results(copy)
     (copy / "runs.csv").write_bytes((copy / "runs.csv").read_bytes().replace(b"held", b"fine"))
     assert "runs.csv is not the file that was signed" in _check(copy, keys).stdout
+
+
+def test_a_pack_in_a_bucket_is_the_archive_on_record(
+    tiny: Tiny, tmp_path: Path, s3_lab: S3Server, s3_bucket: str
+) -> None:
+    """Put under the credentials of the heads' bucket, fetched again, checked."""
+    keys = tmp_path / "evidence"
+    with_keys(tiny, keys)
+    config = tiny.project.config
+    place = f's3 = [{{bucket = "{s3_bucket}", endpoint = "{s3_lab.endpoint}"}}]\n'
+    config.write_text(config.read_text().replace("[checkpoints]\n", f"[checkpoints]\n{place}"))
+    credentials = tmp_path / "credentials.json"
+    admin = {"access_key_id": s3_lab.admin.access_key, "secret_access_key": s3_lab.admin.secret}
+    credentials.write_text(json.dumps({"sealer": admin}))
+    credentials.chmod(0o600)
+    tiny.environment = {"SQUALL_CREDENTIALS": str(credentials)}
+    assert tiny.squall("run", tiny.experiment(), "--run-id", "one", "--quiet").code == 0
+    made = end(tiny.start("report", *PERIOD, "--to", f"s3://{s3_bucket}/audit/2026"), timeout_s=180)
+    assert made.code == 0, made.text
+    s3 = s3_lab.client("s3")
+    (key,) = (one["Key"] for one in s3.list_objects_v2(Bucket=s3_bucket, Prefix="audit/2026/")["Contents"])
+    assert f"s3://{s3_bucket}/{key}" in made.out
+    (tmp_path / "fetched.zip").write_bytes(content := s3.get_object(Bucket=s3_bucket, Key=key)["Body"].read())
+    with tiny.ledger() as ledger:
+        (issued,) = ledger.records(kinds=[RecordKind.REPORT_ISSUED])
+    assert isinstance(issued.record.payload, Note)
+    assert issued.record.payload.facts["archive_sha256"] == hashlib.sha256(content).hexdigest()
+    with zipfile.ZipFile(tmp_path / "fetched.zip") as inside:
+        inside.extractall(tmp_path / "fetched")
+    found = _check(tmp_path / "fetched", keys)
+    assert found.returncode == 0, found.stdout + found.stderr
+    credentials.write_text(json.dumps({"sealer": {**admin, "access_key_id": "NOBODY"}}))
+    refused = end(tiny.start("report", *PERIOD, "--to", f"s3://{s3_bucket}/audit"), timeout_s=180)
+    assert refused.code != 0
+    assert f"the pack cannot be put to s3://{s3_bucket}/audit" in refused.text
+    assert "Traceback" not in refused.text
 
 
 def _the_pdf_carries_the_results(copy: Path) -> None:

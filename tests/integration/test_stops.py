@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chaos_tasks.approving import incidents
 from chaos_tasks.cli.people import asker
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.handle import Phase
@@ -112,6 +113,16 @@ def assert_aborted_and_undone(tiny: Tiny, said: Said, run_id: str) -> None:
         assert run_id not in ledger.locked_runs()
 
 
+def assert_one_incident(tiny: Tiny, run_id: str, what: str) -> None:
+    """Opened by the run itself, open until a person closes it, and pointing at the record that tripped it."""
+    with tiny.ledger() as ledger:
+        (stop,) = ledger.records(run_id=run_id, kinds=[RecordKind.STOP_TRIGGERED])
+        (incident,) = (one for one in incidents.known(ledger) if one.run_id == run_id)
+    assert (incident.opened.detected_by, incident.opened.what) == ("stop condition", what)
+    assert (incident.opened.cause_seq, incident.closed) == (stop.seq, None)
+    assert incident.opened_seq > stop.seq
+
+
 def test_a_loss_that_diverges_ends_the_trial_and_is_told_with_its_readings(tiny: Tiny) -> None:
     tiny.behave("diverges")
     watch: dict[str, Any] = {"name": "loss", "probe": "live.series", "params": {"file": "loss.jsonl", "field": "loss"}}
@@ -124,6 +135,7 @@ def test_a_loss_that_diverges_ends_the_trial_and_is_told_with_its_readings(tiny:
     assert "stop_condition" in verdict["reasons"]
     assert "stop condition loss is 9, allowed is at most 4" in verdict["sentence"]
     (stop,) = notes(tiny, "diverges", RecordKind.STOP_TRIGGERED)
+    assert_one_incident(tiny, "diverges", stop.text)
     readings = stop.facts["readings"]
     assert isinstance(readings, list)
     assert [one["value"] for one in readings if one["bad"] and one["counts"]][-2:] == [9.0, 9.0]  # type: ignore[index,call-overload]

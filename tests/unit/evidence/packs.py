@@ -43,6 +43,11 @@ def made(folder: Path, *, with_leaves: bool = True, signers: Sequence[SigningKey
     ledger = DatabaseLedger(SqliteDatabase(f"sqlite:///{folder / 'ledger.db'}"))
     for one in two_nights():
         ledger.append(one.record)
+    return of(ledger, with_leaves=with_leaves, signers=signers)
+
+
+def of(ledger: DatabaseLedger, *, with_leaves: bool = True, signers: Sequence[SigningKey] = (REPORT_KEY,)) -> Made:
+    """The pack of that night in a ledger."""
     records = list(ledger.records())
     head = ledger.head()
     body = gather(
