@@ -11,6 +11,7 @@ from chaos_tasks import catalogue, registry
 from chaos_tasks.cli.findings import Finding, bad, good, note, warn
 from chaos_tasks.errors import SquallError
 from chaos_tasks.inventory import read_target
+from chaos_tasks.model.identity import IdentityCheck
 from chaos_tasks.model.target import AlarmFileSignal, Target
 from chaos_tasks.settings import Settings, TargetEntry
 
@@ -84,16 +85,33 @@ def _source(subject: str, target: Target, fields: bool) -> Iterator[Finding]:
 
 def _faults(subject: str, target: Target, entry: TargetEntry) -> Iterator[Finding]:
     """Which registered faults can run on it, and what rules out the others of its families."""
-    allowed, ruled_out = [], []
+    allowed: list[str] = []
+    ruled_out: dict[str, list[str]] = {}
     for kind in registry.fault_kinds():
         if kind.partition(".")[0] not in entry.families:
             continue
         why = catalogue.ruled_out(kind, target, disposable=entry.disposable)
-        ruled_out.append(f"{kind} ({why})") if why else allowed.append(kind)
+        ruled_out.setdefault(why, []).append(kind) if why else allowed.append(kind)
     families = ", ".join(entry.families) or "none"
     yield good(subject, f"families {families}: {', '.join(allowed) or 'no fault applies'}")
-    if ruled_out:
-        yield note(subject, f"ruled out: {', '.join(ruled_out)}")
+    for why, kinds in ruled_out.items():
+        yield note(subject, f"ruled out: {', '.join(kinds)} ({why})")
+    yield from _identities(subject, entry, allowed)
+
+
+_LOCAL = frozenset({"data", "process", "stream", "airflow"})
+"""Families on whose places nothing tells one identity from another: the inventory has to say so."""
+
+
+def _identities(subject: str, entry: TargetEntry, allowed: list[str]) -> Iterator[Finding]:
+    families = {kind.partition(".")[0] for kind in allowed} & _LOCAL
+    silent = sorted(family for family in families if not entry.identities.waived(IdentityCheck.PRINCIPALS, family))
+    if silent:
+        remedy = (
+            f'add [[targets.{subject}.identities.not_applicable]] to squall.toml: check = "principals", the families, '
+            "and the reason"
+        )
+        yield bad(subject, f"identities: nothing tells who is who for {', '.join(silent)}, so runs are refused", remedy)
 
 
 def trial_findings(settings: Settings, name: str) -> Iterator[Finding]:

@@ -234,5 +234,5 @@ def _missing(
     for one in data:
         if not (root / one.value).is_file() and not (root / f"{one.value}.dvc").is_file():
             yield Missing(field="source.data", why=f"{one.value} is not there", rules_out="any trial: run `dvc pull`")
-    if not metrics and not printed:
+    if not metrics and not printed and not any(one.logged for one in facts.values()):
         yield Missing(field="reads.metrics", why="no stage has metrics", rules_out="checks of the model")

@@ -48,6 +48,7 @@ class Facts(Value):
     texts: tuple[Named, ...] = ()
     writes: tuple[Named, ...] = ()
     printed: Mapping[str, Named] = {}
+    logged: tuple[Named, ...] = ()
     fixed_seeds: tuple[Named, ...] = ()
     environment: tuple[Named, ...] = ()
     required_environment: tuple[Named, ...] = ()
@@ -74,6 +75,11 @@ def read(path: Path) -> Facts:
         texts=tuple(_texts(tree, names)),
         writes=tuple(_writes(calls, names)),
         printed=dict(_printed(calls)),
+        logged=tuple(
+            Named(text=name_of(call.func), line=call.lineno)
+            for call in calls
+            if name_of(call.func) in {"log_metric", "log_metrics", "autolog"}
+        ),
         fixed_seeds=tuple(_seeds(calls)),
         environment=tuple(one for one, _ in environment),
         required_environment=tuple(one for one, needed in environment if needed),

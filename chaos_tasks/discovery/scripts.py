@@ -31,7 +31,7 @@ def pipeline_of(
         line += f" {seed.flag} {{seed}}"
     metrics = tuple(_metrics(facts))
     printed = {name: Guess(value=one.text, why=f"printed in line {one.line}") for name, one in facts.printed.items()}
-    missing += [*_missing(facts, data, seed, bool(metrics or printed))]
+    missing += [*_missing(facts, data, seed, bool(metrics or printed or facts.logged))]
     return Pipeline(
         kind=kind,
         root=root,

@@ -234,7 +234,7 @@ def _schema_drift(target: Target, known: Known) -> Suggestion | str:
         name=_name(target, "column-renamed"),
         fault="data.schema_drift",
         hypothesis=f"A supplier that renames {column} stops the run loudly, before a model is made.",
-        why="One training of each arm tells, and a pipeline that goes on has learnt from something else.",
+        why="One training of each arm tells; a pipeline that goes on takes whatever columns come.",
         trainings=2,
         checks=(_completes(False),),
         step=_data_step("rename", "data.schema_drift", params),

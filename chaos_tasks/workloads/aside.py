@@ -12,10 +12,11 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
         if code:
             return code
     left = dict(_numbers_of(tree / options.cwd, options.metrics))
-    (out / "metrics.json").write_text(json.dumps({**printed, **left}, indent=2), encoding="utf-8")
+    logged = dict(_logged(os.environ.get("MLFLOW_TRACKING_URI", "")))
+    (out / "metrics.json").write_text(json.dumps({**logged, **printed, **left}, indent=2), encoding="utf-8")
     for name in options.keep:
         _keep(tree / options.cwd / name, out / name)
     shutil.rmtree(tree, ignore_errors=True)
@@ -128,6 +130,15 @@ def _numbers_of(folder: Path, files: Sequence[str]) -> Iterator[tuple[str, float
             _say(f"{name} cannot be read: {type(error).__name__}\n")
             continue
         yield from _flat("", content)
+
+
+def _logged(uri: str) -> Iterator[tuple[str, float]]:
+    """Numbers that the run logged to the trial's own MLflow store, the last of each name; read without MLflow."""
+    store = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or not store.is_file():
+        return
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection, suppress(sqlite3.Error):
+        yield from connection.execute("SELECT key, value FROM latest_metrics WHERE NOT is_nan ORDER BY timestamp")
 
 
 def _yaml(text: str) -> Any:

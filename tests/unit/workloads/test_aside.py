@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,19 @@ def test_the_first_command_that_fails_ends_it_with_its_code(version: Path, tmp_p
     out = tmp_path / "out"
     assert _main(version, out, "--run", "python train.py 3", "--run", "python -c 'raise SystemExit(9)'") == 3
     assert not (out / "metrics.json").exists()
+
+
+def test_numbers_logged_to_the_trials_own_mlflow_are_read_without_it(
+    version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(store)) as made:
+        made.execute("CREATE TABLE latest_metrics (key TEXT, value FLOAT, timestamp INT, is_nan BOOLEAN)")
+        made.execute("INSERT INTO latest_metrics VALUES ('rmse', 0.79, 1, 0), ('broken', 0.0, 1, 1)")
+        made.commit()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    assert _main(version, tmp_path / "out", "--run", "python -c pass") == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {"rmse": 0.79}
 
 
 def test_a_program_that_is_not_there_is_said(version: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
