@@ -83,7 +83,7 @@ def _one_target(settings: Settings, name: str, *, trial: bool) -> int:
             found += field_findings(read_target(settings, name, keep_unset=True))
     if readable and trial:
         found += trial_findings(settings, name)
-    wrong = _tell(found)
+    wrong = _tell(found, folded=True)
     if not wrong:
         click.echo(f"next:  squall suggest {name}")
     return wrong
@@ -117,17 +117,26 @@ def _everything(settings: Settings, target: str | None, fork_at: int | None) -> 
 WIDTH = 100
 
 
-def _tell(found: Iterable[Finding]) -> int:
+def _tell(found: Iterable[Finding], *, folded: bool = False) -> int:
     counted: Counter[Level] = Counter()
     before = ""
     for finding in found:
         counted[finding.level] += 1
-        for line, colour in _lines(finding, "" if finding.subject == before else finding.subject):
+        lines = _lines(finding, "" if finding.subject == before else finding.subject) if folded else _plain(finding)
+        for line, colour in lines:
             click.secho(line, fg=colour)
         before = finding.subject
     wrong = counted[Level.BAD]
     click.echo(f"\n{wrong} wrong, {counted[Level.WARN]} worth knowing, {counted[Level.GOOD]} in order")
     return ExitCode.INVALID if wrong else ExitCode.HELD
+
+
+def _plain(finding: Finding) -> Iterator[tuple[str, str | None]]:
+    """A line for each, as long as it is: for grep."""
+    mark, colour = _MARKS[finding.level]
+    yield f"{mark}  {finding.subject:<14} {finding.text}", colour
+    if finding.remedy:
+        yield f"      -> {finding.remedy}", None
 
 
 def _lines(finding: Finding, subject: str) -> Iterator[tuple[str, str | None]]:

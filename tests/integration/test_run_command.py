@@ -169,7 +169,7 @@ def test_the_doctor_finds_what_is_wrong_and_runs_a_trial_without_any_fault(tiny:
     assert "is no DVC repository" in wrong
     assert "run `dvc init`" in said.out
     assert "a control trial completed" in said.out
-    assert "reads.metrics: found (auc)" in said.out
+    assert "reads.metrics: found (auc 0.9)" in said.out
     assert "tiny.mark" in said.out
     assert "precious" in said.out
     config = tiny.project.config.read_text()
