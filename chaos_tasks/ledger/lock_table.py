@@ -85,6 +85,15 @@ def _is_free(session: Session, ticket: lock_queue.Ticket, now_ms: int) -> bool:
     return True
 
 
+def is_free(session: Session, run_id: str, locks: Sequence[Lock], *, now_ms: int) -> bool:
+    """Whether a run that stands in no line could take these locks now."""
+    try:
+        _refuse_unless_free(session, run_id, locks, now_ms)
+    except TargetBusy:
+        return False
+    return True
+
+
 def release(session: Session, run_id: str) -> None:
     """Give back all locks of a run, and its place in line.  Its open handles go on blocking their places."""
     session.write("DELETE FROM squall_lock WHERE run_id = ?", run_id)

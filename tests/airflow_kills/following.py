@@ -55,7 +55,8 @@ class Follower(AbstractContextManager["Follower"]):
                         self.past_lease_s = max(self.past_lease_s, (now - state.lease_until).total_seconds())
                         epoch = self._epochs.setdefault(state.handle.id, state.handle.epoch)
                         if state.phase in HELD and state.handle.epoch == epoch:  # a sweep's own lease does not count
-                            renewed = state.lease_until - timedelta(seconds=self.lease_s)
+                            # A run that was handed over to its next task has a longer one, given just now at most.
+                            renewed = min(state.lease_until - timedelta(seconds=self.lease_s), now)
                             self.renewed_at = max(self.renewed_at or renewed, renewed)
                     with database.transaction() as session:
                         if not _free(session, locks, database.now_ms()):

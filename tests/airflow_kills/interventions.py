@@ -146,10 +146,11 @@ ROWS: tuple[Row, ...] = (
     Row(
         "mark-run-failed",
         "The DAG run is marked failed",
-        "Airflow ends the task and runs the teardown, the revert task, and nothing after it: so that one judges too.",
+        "Airflow ends the task and runs the teardown, the revert task, and nothing after it: so that one judges too. "
+        "It may show the run as a success.",
         scene.mark_run_failed,
         ENDED,
-        frozenset({"failed"}),
+        ANY_STATE,  # Airflow decides by the last task, which it has skipped: its colour says nothing
     ),
     Row(
         "mark-run-success",
@@ -157,7 +158,7 @@ ROWS: tuple[Row, ...] = (
         "The same.",
         scene.mark_run_success,
         ENDED,
-        frozenset({"failed"}),
+        ANY_STATE,
     ),
     Row(
         "pause",
