@@ -166,7 +166,8 @@ def main() -> int:
     if options.one:
         one(options.one, options.data)
         return 0
-    rows = []
+    kept = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
+    rows = [row for row in kept if row["format"] not in options.formats]
     for form in options.formats:
         with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
             path = Path(temporary) / (form if form in ("images", "texts") else f"a.{form}")

@@ -43,8 +43,9 @@ class Parquet:
         """One batch per row group, or several of a large one; only the named columns are decoded."""
         import pyarrow.parquet as pq
 
+        # Buffering ahead, the default, would hold the whole row group.
         first, chosen = 0, None if columns is None else list(columns)
-        with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+        with pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
             for group in range(file.num_row_groups):
                 for batch in self._parts(file, group, chosen):
                     yield first, batch

@@ -10,6 +10,7 @@ import pytest
 
 from chaos_tasks.targets.formats.csv import Csv
 from chaos_tasks.targets.formats.files import rewrite
+from chaos_tasks.targets.formats.parquet import Parquet
 from tests.dvc_sources import table, write_table
 
 
@@ -26,6 +27,15 @@ def test_parquet_keeps_values_schema_metadata_row_groups_and_codec(tmp_path: Pat
     assert pq.read_table(file).equals(before, check_metadata=True)
     assert after.num_row_groups == meta.num_row_groups == 3
     assert {after.row_group(0).column(i).compression for i in range(7)} == {"ZSTD"}
+
+
+def test_a_large_row_group_is_read_in_parts_with_the_same_values(tmp_path: Path) -> None:
+    file, target = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    write_table(file, table(1000))
+    parts = Parquet(group_bytes=1000, part_rows=64)
+    assert len(list(parts.batches(file, ["id"]))) > pq.read_metadata(file).num_row_groups
+    parts.write(file, target, same)
+    assert pq.read_table(target).equals(pq.read_table(file), check_metadata=True)
 
 
 def test_a_rewrite_is_deterministic(tmp_path: Path) -> None:
