@@ -27,8 +27,9 @@ status: setup ## Show what runs and what is open
 nightly: setup ## Run one night of chaos on the reference pipeline, and show its first screen
 	@$(BIN)/squall night
 
-test: setup ## All tests: unit, conformance, integration (real servers), system (real Airflow)
-	@$(PYTEST) tests
+test: setup ## All tests: unit and conformance on every core, then integration (real servers) and system (real Airflow)
+	@$(PYTEST) tests/unit tests/conformance -n auto; alone=$$?; \
+	  $(PYTEST) tests --ignore tests/unit --ignore tests/conformance && exit $$alone
 
 check: setup static unit ## Format, lint, types, import contracts, unit and conformance tests
 

@@ -8,11 +8,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 import yaml
 
@@ -64,12 +66,24 @@ def _squall(lines: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     root = tmp_path_factory.mktemp("tutorial") / "shop"
     root.mkdir()
     for name, text in _written():
         (root / name).write_text(text, encoding="utf-8")
-    return Page(root, root.parent / "summary.md")
+    yield Page(root, root.parent / "summary.md")
+    for process in list(_sweepers(root)):
+        process.kill()
+        process.wait(timeout=10)
+
+
+def _sweepers(root: Path) -> Iterator[psutil.Process]:
+    """Those that the page's commands have started; each would stay until it has had nothing to do for a while."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if "sweep" in process.cmdline() and process.cwd() == str(root):
+                yield process
+
 
 
 def test_the_tutorial_ends_in_a_silent_deviation_and_changes_nothing(page: Page) -> None:
