@@ -85,7 +85,6 @@ def _sweepers(root: Path) -> Iterator[psutil.Process]:
                 yield process
 
 
-
 def test_the_tutorial_ends_in_a_silent_deviation_and_changes_nothing(page: Page) -> None:
     commands = _commands()
     assert len(commands) == 8
