@@ -20,6 +20,7 @@ LEFT_OUT = frozenset(
     {".git", ".dvc", ".squall", ".venv", "venv", "env", "node_modules", "__pycache__", "mlruns", ".tox", ".mypy_cache"}
 )
 NOTE = "squall-mirror.json"
+OURS = frozenset({"squall.target.yaml", "squall.toml"})
 
 
 class MirrorNote(Value):
@@ -32,7 +33,7 @@ class MirrorNote(Value):
 
 def make(root: Path, dest: Path, data: Sequence[str]) -> str:
     """Make or renew the mirror of a folder; returns its commit.  Raises SetupError where the folder is too large."""
-    files = [path for path in _files(root) if path != PurePosixPath("squall.target.yaml")]
+    files = _files(root)
     size = sum((root / path).stat().st_size for path in files)
     if size > LARGEST_BYTES:
         raise SetupError(
@@ -73,15 +74,25 @@ def digest_of(root: Path) -> str:
     """Of all files that a mirror has: whether it is still one."""
     import hashlib
 
-    parts = [f"{path}:{md5_of(root / path)}" for path in _files(root) if path.name != "squall.target.yaml"]
+    parts = [f"{path}:{md5_of(root / path)}" for path in _files(root)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _files(root: Path) -> list[PurePosixPath]:
-    """What Git tracks, and what lies beside it (ignored data too); without what tools leave behind."""
+    """What Git tracks, and what lies beside it (ignored data too); without what tools leave behind, and we."""
     found = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()]
     inside = [PurePosixPath(path.relative_to(root).as_posix()) for path in found]
-    return [path for path in inside if not LEFT_OUT.intersection(path.parts)]
+    return [path for path in inside if not LEFT_OUT.intersection(path.parts) and not _is_ours(root / path)]
+
+
+def _is_ours(file: Path) -> bool:
+    """Written by `squall init` or `suggest`: the pipeline does not read it, so it makes no copy old."""
+    if file.name in OURS:
+        return True
+    if file.suffix != ".yaml":
+        return False
+    with file.open("rb") as stream:
+        return any(line.startswith(b"hypothesis:") for line in stream.readlines(4096))
 
 
 def _begin(dest: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos_tasks.discovery import finders
+from chaos_tasks.discovery import finders, mirror
 from chaos_tasks.discovery.found import Pipeline
 from chaos_tasks.discovery.sources import source_of
 from chaos_tasks.discovery.writing import content_lines, slug, target_file
@@ -139,6 +139,20 @@ def test_the_mirror_leaves_the_folder_as_it_is_and_is_the_same_twice(folder: Pat
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert git.show(copy, "HEAD", "data/rows.csv") is None
     assert "md5:" in (git.show(copy, "HEAD", "data/rows.csv.dvc") or "")
+
+
+def test_files_of_ours_make_no_mirror_old_and_are_not_in_it_but_the_pipelines_are(folder: Path, tmp_path: Path) -> None:
+    mirror.make(folder, tmp_path / "mirror", ["data/rows.csv"])
+    before = mirror.digest_of(folder)
+    (folder / "squall.toml").write_text("[squall]\n")
+    (folder / "experiments").mkdir()
+    (folder / "experiments" / "flip.yaml").write_text("version: 1\nname: flip\nhypothesis: it holds\n")
+    assert mirror.digest_of(folder) == before
+    (folder / "experiments" / "model.yaml").write_text("depth: 3\n")
+    assert mirror.digest_of(folder) != before
+    mirror.make(folder, tmp_path / "mirror", ["data/rows.csv"])
+    assert git.show(tmp_path / "mirror", "HEAD", "experiments/flip.yaml") is None
+    assert git.show(tmp_path / "mirror", "HEAD", "experiments/model.yaml") == "depth: 3\n"
 
 
 def test_data_that_cannot_be_changed_are_left_out_with_the_reason(folder: Path, tmp_path: Path) -> None:
