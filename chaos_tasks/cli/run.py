@@ -16,6 +16,7 @@ from chaos_tasks.cli.numbers import INTENSITY, SECONDS
 from chaos_tasks.cli.people import asker
 from chaos_tasks.judging.wording import numbers
 from chaos_tasks.loading import LoadedExperiment, load_experiment, load_experiments
+from chaos_tasks.model.handle import Phase, how_to_free
 from chaos_tasks.model.plan import Overrides
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.verdict import CheckState, Verdict
@@ -72,6 +73,7 @@ def run_command(
         with attended(squall, name, show=not (quiet or as_json)):
             await_approval(squall, request, wait_s=approval_wait)
             verdict = run_or_ramp(squall, request)
+        say_what_is_in(squall, name)
         squall.sealer.after(f"the run {name}")
     if junit is not None:
         from chaos_tasks.reports.junit import junit_xml
@@ -95,6 +97,16 @@ def run_or_ramp(squall: Squall, request: RunRequest) -> Verdict:
         return squall.searches.ramps.run(request)
     alone = experiment.model_copy(update={"ramp": None})
     return squall.engine.run(request.model_copy(update={"experiment": alone}))
+
+
+def say_what_is_in(squall: Squall, run_id: str) -> None:
+    """Why the undo failed, for each fault that the run left in; the verdict names them and says what to do."""
+    from chaos_tasks.notifying.notices import unreverted
+
+    for state in squall.ledger.handles(run_id=run_id, phases=[Phase.UNREVERTED]):
+        told = unreverted(squall.ledger, state, at=squall.clock.now())
+        click.secho(f"squall: {told.sentence}", fg="red", err=True)
+        click.secho(f"  -> {how_to_free(state.handle.id, state.phase.value)}", fg="red", err=True)
 
 
 def load(file: Path) -> LoadedExperiment:

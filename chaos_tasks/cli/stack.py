@@ -10,7 +10,7 @@ from rich.table import Table
 
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.errors import LedgerError, SetupError, SquallError
-from chaos_tasks.model.handle import OPEN_PHASES
+from chaos_tasks.model.handle import OPEN_PHASES, Phase, how_to_free
 from chaos_tasks.settings import Settings, find_settings
 
 if TYPE_CHECKING:
@@ -129,6 +129,6 @@ def _open_handles(settings: Settings) -> None:
     seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
     click.echo(f"\nsweeper last seen: {seen}; open handles: {len(states)}")
     for state in states:
-        click.echo(
-            f"  {state.phase.value:<10} {state.handle.kind:<24} {state.handle.id}  -> squall revert {state.handle.id}"
-        )
+        named, phase = state.handle.id, state.phase
+        way = how_to_free(named, phase.value) if phase is Phase.UNREVERTED else f"squall revert {named}"
+        click.echo(f"  {phase.value:<10} {state.handle.kind:<24} {named}  -> {way}")

@@ -16,7 +16,7 @@ from chaos_tasks.judging.response import Reaction, react
 from chaos_tasks.judging.rows import judge_rows
 from chaos_tasks.judging.validity import Doubt, doubts, enough
 from chaos_tasks.model.experiment import Check, Design, KnownFinding, NonInferiority, Unit, When
-from chaos_tasks.model.handle import HandleState, Phase
+from chaos_tasks.model.handle import HandleState, Phase, how_to_free
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial, TrialStatus
 from chaos_tasks.model.verdict import CheckResult, CheckState, Outcome, Reason, Response, Verdict
@@ -290,7 +290,9 @@ def _sentence(
             ids = ", ".join(state.handle.id for state in opened)
             if all(state.phase is Phase.ABANDONED for state in opened):
                 return f"{ids} was never put back: a person has given it up, and answers for its place."
-            return f"{ids} is {opened[0].phase.value}, not reverted: run `squall revert {opened[0].handle.id}`."
+            first, phase = opened[0].handle.id, opened[0].phase
+            way = how_to_free(first, phase.value) if phase is Phase.UNREVERTED else f"run `squall revert {first}`"
+            return f"{ids} is {phase.value}, not reverted: {way}."
         case Outcome.ABORTED:
             cause = facts.stops[0].text if facts.stops else "a trial was stopped, and the log does not say by whom"
             return f"Stopped: {wording.one_line(cause)}."

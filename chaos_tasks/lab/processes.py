@@ -17,7 +17,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chaos_tasks.errors import SetupError
-from chaos_tasks.lab.ports import require_free
+from chaos_tasks.lab.ports import is_free, require_free
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.waiting import NotReadyError, wait_until
 from chaos_tasks.targets.process import ProcessIdentity, boot_id
@@ -31,6 +31,7 @@ PYTHON = sys.executable
 LOG_LINES_SHOWN = 12
 STRAY_ROUNDS = 3
 GROUP_GRACE_S = 2.0
+PORT_GRACE_S = 2.0
 
 # The Popen objects of daemons whose starter is still running: polled to reap them, kept so that none is left a zombie.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -83,7 +84,7 @@ class Daemon(BaseModel):
 def start(spec: DaemonSpec) -> Daemon:
     """Start the daemon in a session of its own, so that it outlives the starter; return once its pid is on disk."""
     for name, port in spec.ports.items():
-        require_free(name, port)
+        _require_free(name, port)
     spec.folder.mkdir(parents=True, exist_ok=True)
     log = spec.folder / f"{spec.name}.log"
     if log.exists():
@@ -233,6 +234,12 @@ def tree_memory(pid: int) -> int:
                 full = process.memory_full_info()
                 total += int(getattr(full, "pss", full.rss))
     return total
+
+
+def _require_free(name: str, port: int) -> None:
+    """Of a server that has just ended, threads may still be on their way out, and hold its sockets until they are."""
+    _wait_gone(lambda: is_free(port), PORT_GRACE_S)
+    require_free(name, port)
 
 
 def _spawn(spec: DaemonSpec, log: int) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ is gone.  So no fault outlives its lease by more than two of its lengths, even i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from pydantic import JsonValue
@@ -17,6 +17,7 @@ from chaos_tasks.faults.base import FaultContext, FaultParams
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
 from chaos_tasks.model.place import Place, StreamPlace
+from chaos_tasks.ports import Clock
 from chaos_tasks.targets import stream
 from chaos_tasks.targets.stream import Keys, RelayFault
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 LEASES = 3
 ANSWER_WITHIN_S = 5.0  # a living relay answers within 0.05 s; a dead one's last answer is gone after 2 s
 POLL_S = 0.02
+REVERT_WITHIN_S = 10.0  # a Redis that is restarted is back sooner; a fault need not stay in for that
+AGAIN_S = 0.2
 
 P = TypeVar("P", bound=FaultParams)
 
@@ -86,7 +89,7 @@ class RelayedFault(Generic[P]):
         """Take the order back, wait until the relay has let go, and say what the fault did while it was in."""
         redis, keys = _reach(handle.place, ctx)
         try:
-            stream.take_fault(redis, keys, handle.id)
+            _persist(ctx.clock, lambda: stream.take_fault(redis, keys, handle.id))
             answered = _await_answer(redis, keys, handle.id, present=False, ctx=ctx)
             left = stream.read_fault(redis, keys)
             counts = stream.read_counts(redis, keys, handle.id)
@@ -153,6 +156,27 @@ def _await_answer(redis: Redis, keys: Keys, handle: str, *, present: bool, ctx: 
         if ctx.clock.monotonic() > deadline:
             return False
         ctx.clock.sleep(POLL_S)
+
+
+def _persist(clock: Clock, act: Callable[[], object]) -> None:
+    """Call until Redis answers, for as long as one that is restarted needs."""
+    deadline = clock.monotonic() + REVERT_WITHIN_S
+    while True:
+        try:
+            act()
+            return
+        except _redis_errors() as error:
+            if not _passes_by_itself(error) or clock.monotonic() > deadline:
+                raise
+        clock.sleep(AGAIN_S)
+
+
+def _passes_by_itself(error: Exception) -> bool:
+    """Whether Redis does not answer, or loads its data: both end.  A wrong password does not."""
+    from redis import exceptions
+
+    lasting = (exceptions.AuthenticationError, exceptions.AuthorizationError)
+    return isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)) and not isinstance(error, lasting)
 
 
 def _redis_errors() -> type[Exception]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from chaos_tasks.lab.redis_server import RedisServer
 from chaos_tasks.lab.waiting import wait_until
 from chaos_tasks.model.handle import Finding
 from chaos_tasks.model.place import StreamPlace
+from chaos_tasks.testing.clock import FakeClock
 from tests.integration.faults.relays import Line, relaying
 from tests.integration.faults.worlds import armed, context
 from tests.servers import unique
@@ -116,11 +118,13 @@ def test_a_second_fault_on_the_same_stream_is_refused(line: Line, place: StreamP
 
 
 def test_without_redis_nothing_is_claimed(tmp_path: Path) -> None:
-    ctx, fault = context(tmp_path, NamedClients({})), Drop()
+    clock = FakeClock()
+    ctx, fault = dataclasses.replace(context(tmp_path, NamedClients({})), clock=clock), Drop()
     nowhere = StreamPlace(url=f"redis://127.0.0.1:{LabPorts.free().redis}/0", key_prefix="flights")
     handle, params = armed(fault, nowhere, {"fraction": 0.5}, ctx)
     with pytest.raises(InjectError, match="start Redis"):
         fault.inject(handle, params, ctx)
     with pytest.raises(RevertError, match="start Redis"):
         fault.revert(handle, params, ctx)
+    assert clock.monotonic() > 10, "revert waits for a Redis that is restarted"
     assert fault.inspect(handle, params, ctx) is Finding.UNKNOWN

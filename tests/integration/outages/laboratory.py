@@ -32,6 +32,8 @@ if "treatment" in str(out):
 (out / "metrics.json").write_text(json.dumps({"auc": 0.9}))
 '''
 
+MARK = "{name: mark, fault: tiny.mark, target: data}"
+
 
 @dataclass
 class Outages:
@@ -44,14 +46,21 @@ class Outages:
         return self.tiny.root / "code"
 
     def wait_under_fault(
-        self, run_id: str, *, lease: str = "30s", marks: Callable[[], list[Path]] | None = None, **extra: str
+        self,
+        run_id: str,
+        *,
+        lease: str = "30s",
+        marks: Callable[[], object] | None = None,
+        method: str = "",
+        **extra: str,
     ) -> subprocess.Popen[str]:
-        """A run whose treatment trial waits, with its fault in."""
+        """A run whose treatment trial waits, with its fault in: the mark, or that of another step (`method`)."""
         for name in ("waiting", "go"):
             (self._code / name).unlink(missing_ok=True)
-        run = self.tiny.start(
-            "run", self.tiny.experiment("tiny", lease=lease), "--run-id", run_id, "--quiet", "--json", **extra
-        )
+        experiment = self.tiny.experiment("tiny", lease=lease)
+        if method:
+            experiment.write_text(experiment.read_text().replace(MARK, method))
+        run = self.tiny.start("run", experiment, "--run-id", run_id, "--quiet", "--json", **extra)
         until(lambda: (self._code / "waiting").exists() or run.poll() is not None, "a treatment trial")
         assert run.poll() is None, end(run).text
         assert (marks or self.tiny.project.marks)(), "the fault is in"

@@ -1,0 +1,103 @@
+"""The S3 that a fault acts on is restarted, or away when the undo is due: the pipeline has its access back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos_tasks.lab import processes, seaweedfs
+from chaos_tasks.lab.ports import LabPorts
+from chaos_tasks.lab.seaweedfs import S3Ports, S3Server
+from tests.integration.faults.clouds import PipelineWorld
+from tests.integration.outages.laboratory import Outages
+from tests.integration.outages.services import make_outages_of, until_it_reverts, write_credentials
+from tests.servers import make_short_folder
+
+DENY = "{name: deny, fault: cloud.deny_access, target: service}"
+SWITCH_OFF = "{name: disable, fault: cloud.deactivate_key, target: service}"
+
+
+class Server:
+    """A SeaweedFS that is stopped and started again, with what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = S3Ports.of(LabPorts.free())
+        self.running: S3Server = self.start()
+
+    def start(self) -> S3Server:
+        self.running = seaweedfs.start(self.folder / "s3", self.ports, owner=self.folder)
+        return self.running
+
+    def stop(self) -> None:
+        processes.stop(self.running.daemon)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    folder = make_short_folder()
+    made = Server(folder)
+    yield made
+    processes.stop(made.running.daemon)
+    processes.end_strays(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> PipelineWorld:
+    made = PipelineWorld(server.running, tmp_path_factory.mktemp("s3"))
+    made.put("dvc/a")
+    return made
+
+
+@pytest.fixture(scope="module")
+def built(world: PipelineWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outages]:
+    place = world.place
+    resource = {
+        "type": "s3",
+        "endpoint": place.endpoint,
+        "bucket": place.bucket,
+        "prefix": place.prefix,
+        "principal": place.principal,
+    }
+    outages = make_outages_of(tmp_path_factory.mktemp("s3") / "project", resource, family="cloud", identities=True)
+    known = {name: world.clients.environment(name) for name in ("injector", "reverter", "pipeline")}
+    outages.tiny.environment = write_credentials(outages.tiny.root / "credentials.json", known)
+    yield outages
+    outages.tiny.end_started()
+    outages.tiny.clean_up()
+
+
+@pytest.mark.parametrize(
+    ("method", "meets"), [(DENY, "AccessDenied"), (SWITCH_OFF, "InvalidAccessKeyId")], ids=["denied", "key off"]
+)
+def test_an_s3_that_is_restarted_keeps_the_fault_and_the_run_goes_on(
+    built: Outages, world: PipelineWorld, server: Server, method: str, meets: str
+) -> None:
+    run_id = f"restarted-{meets.lower()}"
+    run = built.wait_under_fault(run_id, method=method, marks=lambda: world.read("dvc/a") == meets)
+    server.stop()
+    server.start()
+    assert world.read("dvc/a") == meets
+    built.go_on()
+    said = built.ended(run)
+    assert built.put_right(run_id) == "held"
+    assert said.code == 0
+    assert world.read("dvc/a") == "ok"
+
+
+def test_an_s3_that_is_away_when_the_undo_is_due_is_waited_for(
+    built: Outages, world: PipelineWorld, server: Server
+) -> None:
+    run = built.wait_under_fault("away", method=DENY, marks=lambda: world.read("dvc/a") == "AccessDenied")
+    server.stop()
+    built.go_on()
+    until_it_reverts(built, "away")
+    server.start()
+    said = built.ended(run)
+    assert world.read("dvc/a") == "ok"
+    assert built.put_right("away") == "inconclusive", "nobody could see whether the fault was in until the end"
+    assert said.code == 3
