@@ -107,7 +107,12 @@ class Sweeper:
         state = self.ledger.handle(handle_id)
         if state is None:
             raise LedgerError(f"no handle {handle_id} in the ledger", remedy="`squall status` lists the open ones")
-        return self._revert_always(state, by)
+        swept = self._revert_always(state, by)
+        if swept.reverted and Run(self.ledger, state.handle.run_id).verdict() is not None:
+            self._unlock(
+                state.handle.run_id
+            )  # a run that is over, and kept its locks only for this, never gives them back
+        return swept
 
     def run(self, run_id: str, *, by: str) -> tuple[Swept, ...]:
         """Revert every open handle of one run now."""
