@@ -7,11 +7,15 @@ import gc
 import json
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 import tests.conformance.collected
 from chaos_tasks import registry
@@ -37,14 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     began = time.monotonic()
     scope = Scope(told.per_kind, told.seed, told.abandoned)
-    found = _play(kinds, scope, told.workers, quiet=told.quiet)
+    earlier = {one.kind: one for one in _read(told.json) if one.kind in kinds} if told.resume else {}
+    played = _play([kind for kind in kinds if kind not in earlier], scope, told.workers, quiet=told.quiet)
+    known = earlier | {one.kind: one for one in played}
+    found = [known[kind] for kind in kinds if kind in known]
     took = time.monotonic() - began
     results = [result for one in found for result in one.results]
     print(f"{sum(result.green for result in results)} of {len(results)} cells are green, in {took:.0f} s")
     if told.json:
-        told.json.write_text(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
+        told.json.write_bytes(_LIST.dump_json(found, indent=1) + b"\n")
     if told.write:
-        _write(found, took)
+        _write(found, took, pieces=bool(earlier))
     whole = len(found) == len(kinds) and not any(one.failed for one in found)
     return 0 if whole and all(result.green for result in results) else 1
 
@@ -57,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--abandoned", action="store_true", help="let nobody come after the blow: cells must be red")
     parser.add_argument("--workers", type=int, default=1, help="kinds at the same time")
     parser.add_argument("--json", type=Path, help="write every result to this file")
+    parser.add_argument("--resume", action="store_true", help="leave out the kinds that the file of --json has already")
     parser.add_argument("--write", action="store_true", help="write docs/kill-matrix.md and benchmarks/results")
     parser.add_argument("--quiet", action="store_true", help="print red cells only")
     return parser
@@ -72,11 +80,23 @@ def _play(kinds: Sequence[str], scope: Scope, workers: int, *, quiet: bool) -> l
             children.start(lambda: _work(kinds, lab, scope, quiet=quiet), log=None)
             for _ in range(min(workers, len(kinds)))
         ]
-        for pid in pids:
-            os.waitpid(pid, 0)
+        try:
+            for pid in pids:
+                os.waitpid(pid, 0)
+        except KeyboardInterrupt:  # what was played whole is kept
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
         return [Told.model_validate_json(report.read_text()) for report in reports if report.exists()]
     finally:
         lab.close()
+
+
+_LIST = TypeAdapter(list[Told])
+
+
+def _read(path: Path | None) -> list[Told]:
+    return _LIST.validate_json(path.read_bytes()) if path is not None and path.exists() else []
 
 
 def _work(kinds: Iterable[str], lab: Lab, scope: Scope, *, quiet: bool) -> None:
@@ -114,10 +134,12 @@ def _say(result: Result, *, quiet: bool) -> None:
         print(f"     {name_of(result.cell)}: {took} {result.outcome}", flush=True)
 
 
-def _write(found: Sequence[Told], took: float) -> None:
+def _write(found: Sequence[Told], took: float, *, pieces: bool) -> None:
     when = time.strftime("%Y-%m-%d", time.gmtime())
     machine = f"Linux with {os.cpu_count()} cores and Python {platform.python_version()}"
     ran = f"Played on {when} in {took / 60:.0f} minutes, on {machine}."
+    if pieces:
+        ran += " Put together from several plays; the minutes are those of the last."
     PAGE.write_text(page(found, ran))
     rows = [
         {
