@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from chaos_tasks.errors import SetupError
 
 TIMEOUT_S = 5.0
-REMEDY = "start it (`squall up`), then publish again; the ledger has everything, and the outcome stands"
+BEHIND_A_PROXY = (502, 503, 504)  # what is said for a server that is away by who stands before it
+REMEDY = (
+    "start it (`squall up`), then publish again (in Airflow: clear the task `publish`); "
+    "the ledger has everything, and the outcome stands"
+)
 
 
 def require(uri: str) -> None:
@@ -47,8 +52,7 @@ def without_password(uri: str) -> str:
 def _touch(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=TIMEOUT_S).close()
+        _ask(parts)
     elif parts.scheme.startswith("sqlite"):
         folder = Path(uri.partition(":///")[2]).parent
         if not folder.is_dir():
@@ -58,6 +62,21 @@ def _touch(uri: str) -> None:
         from sqlalchemy.pool import NullPool
 
         create_engine(uri, poolclass=NullPool).connect().close()
+
+
+def _ask(parts: SplitResult) -> None:
+    """Wait for an answer, whatever it says: a server that is frozen still takes connections."""
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", f"{parts.path.rstrip('/')}/health")
+        status = connection.getresponse().status
+    except ssl.SSLError:
+        return  # it is there; which certificates are trusted is between MLflow's client and it
+    finally:
+        connection.close()
+    if status in BEHIND_A_PROXY:
+        raise ConnectionError(f"it answers {status}")
 
 
 def _unreachable(uri: str, error: Exception) -> SetupError:
