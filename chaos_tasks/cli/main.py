@@ -92,6 +92,8 @@ def _unforeseen(kind: type[BaseException], error: BaseException, trace: Tracebac
 def run(arguments: Sequence[str] | None = None) -> int:
     """Exit code of a command line."""
     try:
+        if any("\0" in each for each in arguments or ()):  # no shell passes one, a program that calls this may
+            raise click.UsageError("an argument holds a NUL character")
         result: Any = squall.main(
             args=None if arguments is None else list(arguments), prog_name="squall", standalone_mode=False
         )

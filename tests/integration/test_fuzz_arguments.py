@@ -97,6 +97,7 @@ def whole(project: Project) -> Iterator[None]:
         (project.root / "home" / name).unlink(missing_ok=True)
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own way to SQLAlchemy, for a pack
 @budget(50)
 @given(line=lines())
 def test_nonsense_is_answered_and_begins_nothing(project: Project, line: list[str]) -> None:
