@@ -70,13 +70,17 @@ def passes_by_itself(error: Exception) -> bool:
 
 
 def persist(clock: Clock, act: Callable[[], T], *, within_s: float, first_pause_s: float = 0.2) -> T:
-    """Call until it succeeds, with growing pauses; raises the last error when it is lasting or time is up."""
-    deadline, pause_s = clock.monotonic() + within_s, first_pause_s
+    """Call until it succeeds, with growing pauses; raises the last error when it is lasting or time is up.
+
+    A refusal after the server could not be reached is waited for too: one that is just back may not know its users.
+    """
+    deadline, pause_s, was_away = clock.monotonic() + within_s, first_pause_s, False
     while True:
         try:
             return act()
         except errors() as error:
-            if not passes_by_itself(error) or clock.monotonic() + pause_s > deadline:
+            was_away = was_away or passes_by_itself(error)
+            if not was_away or clock.monotonic() + pause_s > deadline:
                 raise
         clock.sleep(pause_s)
         pause_s = min(2 * pause_s, 5.0)
