@@ -76,13 +76,7 @@ class ImageDamage(VersionFault[ImageDamageParams]):
         return Change(
             summary=f"{params.damage} in {hit.changed} of {hit.eligible} images",
             effective=hit.changed > 0,
-            evidence={
-                "damage": params.damage,
-                "rows": hit.rows,
-                "eligible": hit.eligible,
-                "changed": hit.changed,
-                "mask_sha256": hit.mask_sha256,
-            },
+            evidence={"damage": params.damage, **hit.evidence()},
         )
 
 

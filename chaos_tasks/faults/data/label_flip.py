@@ -172,11 +172,5 @@ def _report(hit: Hit) -> Change:
     return Change(
         summary=f"{hit.changed} of {hit.eligible} eligible labels in {hit.column} flipped",
         effective=hit.changed > 0,
-        evidence={
-            "column": hit.column,
-            "rows": hit.rows,
-            "eligible": hit.eligible,
-            "changed": hit.changed,
-            "mask_sha256": hit.mask_sha256,
-        },
+        evidence={"column": hit.column, **hit.evidence()},
     )

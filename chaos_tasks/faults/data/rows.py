@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from chaos_tasks.errors import InjectError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data.drawing import Mask, MaskFile, Scored, Threshold, threshold
@@ -43,6 +45,15 @@ class Hit:
     eligible: int
     changed: int
     mask_sha256: str
+
+    def evidence(self) -> dict[str, JsonValue]:
+        """For a receipt: of how many rows how many could be hit, how many were, and which (a digest)."""
+        return {
+            "rows": self.rows,
+            "eligible": self.eligible,
+            "changed": self.changed,
+            "mask_sha256": self.mask_sha256,
+        }
 
 
 def format_of(handle: Handle) -> Format:

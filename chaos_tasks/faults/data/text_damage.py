@@ -80,14 +80,7 @@ class TextDamage(VersionFault[TextDamageParams]):
         return Change(
             summary=f"{params.damage} in {hit.changed} of {hit.eligible} texts of {name}",
             effective=hit.changed > 0,
-            evidence={
-                "column": name,
-                "damage": params.damage,
-                "rows": hit.rows,
-                "eligible": hit.eligible,
-                "changed": hit.changed,
-                "mask_sha256": hit.mask_sha256,
-            },
+            evidence={"column": name, "damage": params.damage, **hit.evidence()},
         )
 
 

@@ -72,13 +72,7 @@ class UnitChange(VersionFault[UnitChangeParams]):
         return Change(
             summary=f"{hit.changed} of {hit.eligible} values of {name} x {params.factor:g} + {params.offset:g}",
             effective=hit.changed > 0,
-            evidence={
-                "column": name,
-                "rows": hit.rows,
-                "eligible": hit.eligible,
-                "changed": hit.changed,
-                "mask_sha256": hit.mask_sha256,
-            },
+            evidence={"column": name, **hit.evidence()},
         )
 
 
