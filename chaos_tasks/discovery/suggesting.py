@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from chaos_tasks import catalogue, registry
@@ -49,6 +50,7 @@ class Suggestions(Value):
 
 
 Maker = Callable[[Target, Known], Suggestion | str]
+OfTable = Callable[[Target, Known, DataFile], Suggestion | str]
 
 
 def suggest(target: Target, entry: TargetEntry, known: Known) -> Suggestions:
@@ -164,6 +166,19 @@ def _table(known: Known, *, label: bool = False) -> DataFile | str:
     return found[0] if found else "no column looks like a label"
 
 
+def _of_a_table(make: OfTable, *, label: bool = False) -> Maker:
+    """A maker that needs a table of data: without one, the reason is the answer."""
+
+    def maker(target: Target, known: Known) -> Suggestion | str:
+        file = _table(known, label=label)
+        return file if isinstance(file, str) else make(target, known, file)
+
+    return maker
+
+
+_of_a_labelled_table = partial(_of_a_table, label=True)
+
+
 def _feature(file: DataFile) -> str | None:
     return next((one for one in file.columns if one != file.label and one), None)
 
@@ -175,10 +190,8 @@ def _data_step(name: str, fault: str, params: Mapping[str, Any]) -> dict[str, An
 # --- one maker per kind ----------------------------------------------------------------------------------------------
 
 
-def _label_flip(target: Target, known: Known) -> Suggestion | str:
-    file = _table(known, label=True)
-    if isinstance(file, str):
-        return file
+@_of_a_labelled_table
+def _label_flip(target: Target, known: Known, file: DataFile) -> Suggestion | str:
     params: dict[str, Any] = {"path": file.path, "column": file.label, "fraction": 0.2}
     if not file.label_values:
         return f"{file.label} ({file.why_label}) has many values; name a `threshold` yourself"
@@ -201,10 +214,8 @@ def _label_flip(target: Target, known: Known) -> Suggestion | str:
     )
 
 
-def _missing_values(target: Target, known: Known) -> Suggestion | str:
-    file = _table(known)
-    if isinstance(file, str):
-        return file
+@_of_a_table
+def _missing_values(target: Target, known: Known, file: DataFile) -> Suggestion | str:
     column = _feature(file)
     if column is None:
         return f"{file.path} has no column but its label"
@@ -222,10 +233,8 @@ def _missing_values(target: Target, known: Known) -> Suggestion | str:
     )
 
 
-def _schema_drift(target: Target, known: Known) -> Suggestion | str:
-    file = _table(known)
-    if isinstance(file, str):
-        return file
+@_of_a_table
+def _schema_drift(target: Target, known: Known, file: DataFile) -> Suggestion | str:
     column = _feature(file)
     if column is None:
         return f"{file.path} has no column but its label"
@@ -242,10 +251,8 @@ def _schema_drift(target: Target, known: Known) -> Suggestion | str:
     )
 
 
-def _stale_version(target: Target, known: Known) -> Suggestion | str:
-    file = _table(known)
-    if isinstance(file, str):
-        return file
+@_of_a_table
+def _stale_version(target: Target, known: Known, file: DataFile) -> Suggestion | str:
     if file.versions < 2:
         return f"{file.path} has one version only; nothing older could be served"
     checks, analysis, trainings, words = _quality(known)
@@ -261,10 +268,8 @@ def _stale_version(target: Target, known: Known) -> Suggestion | str:
     )
 
 
-def _duplicate_rows(target: Target, known: Known) -> Suggestion | str:
-    file = _table(known)
-    if isinstance(file, str):
-        return file
+@_of_a_table
+def _duplicate_rows(target: Target, known: Known, file: DataFile) -> Suggestion | str:
     checks, analysis, trainings, words = _quality(known)
     return Suggestion(
         name=_name(target, "duplicate-rows"),
@@ -279,10 +284,8 @@ def _duplicate_rows(target: Target, known: Known) -> Suggestion | str:
     )
 
 
-def _object_bitrot(target: Target, known: Known) -> Suggestion | str:
-    file = _table(known)
-    if isinstance(file, str):
-        return file
+@_of_a_table
+def _object_bitrot(target: Target, known: Known, file: DataFile) -> Suggestion | str:
     return Suggestion(
         name=_name(target, "bit-rot"),
         fault="data.object_bitrot",
