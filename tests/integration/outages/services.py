@@ -3,15 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
+from chaos_tasks.lab import processes
+from chaos_tasks.lab.ports import LabPorts
+from chaos_tasks.lab.processes import Daemon
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.runs import Run
 from tests.integration.outages.laboratory import Outages, make_outages
+from tests.servers import make_short_folder
 from tests.tiny import until
 
 OWN_FAMILIES = 'families = ["tiny", "airflow", "process"]'
+
+
+class Started(Protocol):
+    """What the lab's starters return."""
+
+    @property
+    def daemon(self) -> Daemon:
+        """Its process."""
+
+
+R = TypeVar("R", bound=Started)
+
+
+class Service(ABC, Generic[R]):
+    """A server that is stopped and started again in one folder, on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = LabPorts.free()
+        self.running: R = self.started()
+
+    @abstractmethod
+    def started(self) -> R:
+        """The running server."""
+
+    def start(self) -> None:
+        self.running = self.started()
+
+    def stop(self) -> None:
+        processes.stop(self.running.daemon)
+
+
+S = TypeVar("S", bound=Service[Any])
+
+
+def kept(make: Callable[[Path], S]) -> Iterator[S]:
+    """For a fixture: the server in a folder of its own, and nothing left of either afterwards."""
+    folder = make_short_folder()
+    made = make(folder)
+    yield made
+    processes.stop(made.running.daemon)
+    processes.end_strays(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_outages_of(

@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chaos_tasks.errors import TargetBusy
-from chaos_tasks.lab import moto_server, processes
+from chaos_tasks.lab import moto_server
 from chaos_tasks.lab.moto_server import MotoServer
-from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.ledger.verify import verify
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.runs import Run
 from tests.integration.faults.clouds import MachineWorld
 from tests.integration.outages.laboratory import Outages
-from tests.integration.outages.services import make_outages_of, write_credentials
-from tests.servers import make_short_folder
+from tests.integration.outages.services import Service, kept, make_outages_of, write_credentials
 
 STOP = "{name: stop, fault: cloud.stop_instance, target: service}"
 
 
-class Server:
+class Server(Service[MotoServer]):
     """A moto, which forgets everything when it stops."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = LabPorts.free().aws
-        self.running: MotoServer = self.start()
-
-    def start(self) -> MotoServer:
-        self.running = moto_server.start(self.folder / "aws", self.port, owner=self.folder)
-        return self.running
-
-    def stop(self) -> None:
-        processes.stop(self.running.daemon)
+    def started(self) -> MotoServer:
+        return moto_server.start(self.folder / "aws", self.ports.aws, owner=self.folder)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    folder = make_short_folder()
-    made = Server(folder)
-    yield made
-    processes.stop(made.running.daemon)
-    processes.end_strays(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    yield from kept(Server)
 
 
 @pytest.fixture

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from chaos_tasks.lab import processes, redis_server
-from chaos_tasks.lab.ports import LabPorts
+from chaos_tasks.lab import redis_server
 from chaos_tasks.lab.redis_server import RedisServer
 from tests.integration.outages.laboratory import Outages
-from tests.integration.outages.services import make_outages_of
-from tests.servers import make_short_folder
+from tests.integration.outages.services import Service, kept, make_outages_of
 
 DELAY = "{name: delay, fault: stream.delay, target: service, params: {delay_ms: 100}}"
 ARGUMENTS = "--url {service.url} --produce {service.produce_key} --consume {service.consume_key}"
@@ -54,25 +51,16 @@ if "treatment" in str(out):
 '''
 
 
-class Server:
+class Server(Service[RedisServer]):
     """A Redis that is stopped and started again, with what it had or without."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = LabPorts.free().redis
-        self.running: RedisServer = self.start()
-
-    def start(self) -> RedisServer:
-        self.running = redis_server.start(self.folder / "redis", self.port, owner=self.folder)
-        return self.running
-
-    def stop(self) -> None:
-        processes.stop(self.running.daemon)
+    def started(self) -> RedisServer:
+        return redis_server.start(self.folder / "redis", self.ports.redis, owner=self.folder)
 
     def forget(self) -> None:
         """What it had written down; one without persistence comes back like this."""
-        for kept in (self.folder / "redis").glob("appendonly*"):
-            kept.unlink() if kept.is_file() else shutil.rmtree(kept)
+        for path in (self.folder / "redis").glob("appendonly*"):
+            path.unlink() if path.is_file() else shutil.rmtree(path)
 
     def keys(self, pattern: str) -> list[bytes]:
         with redis.Redis.from_url(self.running.url) as client:
@@ -89,12 +77,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    folder = make_short_folder()
-    made = Server(folder)
-    yield made
-    processes.stop(made.running.daemon)
-    processes.end_strays(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    yield from kept(Server)
 
 
 @pytest.fixture(scope="module")

@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from chaos_tasks.lab import processes, seaweedfs
-from chaos_tasks.lab.ports import LabPorts
+from chaos_tasks.lab import seaweedfs
 from chaos_tasks.lab.seaweedfs import S3Ports, S3Server
 from tests.integration.faults.clouds import PipelineWorld
 from tests.integration.outages.laboratory import Outages
-from tests.integration.outages.services import make_outages_of, until_it_reverts, write_credentials
-from tests.servers import make_short_folder
+from tests.integration.outages.services import Service, kept, make_outages_of, until_it_reverts, write_credentials
 
 DENY = "{name: deny, fault: cloud.deny_access, target: service}"
 SWITCH_OFF = "{name: disable, fault: cloud.deactivate_key, target: service}"
 
 
-class Server:
+class Server(Service[S3Server]):
     """A SeaweedFS that is stopped and started again, with what it had."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ports = S3Ports.of(LabPorts.free())
-        self.running: S3Server = self.start()
-
-    def start(self) -> S3Server:
-        self.running = seaweedfs.start(self.folder / "s3", self.ports, owner=self.folder)
-        return self.running
-
-    def stop(self) -> None:
-        processes.stop(self.running.daemon)
+    def started(self) -> S3Server:
+        return seaweedfs.start(self.folder / "s3", S3Ports.of(self.ports), owner=self.folder)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    folder = make_short_folder()
-    made = Server(folder)
-    yield made
-    processes.stop(made.running.daemon)
-    processes.end_strays(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    yield from kept(Server)
 
 
 @pytest.fixture(scope="module")
