@@ -68,7 +68,7 @@ PLACE_S = 30.0
 """How long a waiting run keeps its place in line unheard of: many looks, since a slow machine must not cost it."""
 
 LEFT_PLACE_S = 120.0
-"""The same for a run that waits elsewhere: from its turn until a scheduler has found it a slot."""
+"""The same for a run that waits elsewhere: while a triggerer restarts, and from its turn until it has a slot."""
 
 LONGEST_PAST = timedelta(days=400)
 """Undecided evidence may be carried over from 60 nights, which need not be the last 60 days."""

@@ -109,9 +109,7 @@ class Sweeper:
             raise LedgerError(f"no handle {handle_id} in the ledger", remedy="`squall status` lists the open ones")
         swept = self._revert_always(state, by)
         if swept.reverted and Run(self.ledger, state.handle.run_id).verdict() is not None:
-            self._unlock(
-                state.handle.run_id
-            )  # a run that is over, and kept its locks only for this, never gives them back
+            self._unlock(state.handle.run_id)  # it is over, and kept them only for this
         return swept
 
     def run(self, run_id: str, *, by: str) -> tuple[Swept, ...]:

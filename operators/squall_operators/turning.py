@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from chaos_tasks.ports import Ledger
 
 LOOK_EVERY_S = 1.0
-PLACE_S = 120.0
-"""How long a place outlives its last look: while the triggerer restarts, and until a scheduler has found a slot."""
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +85,11 @@ class Line:
     def _look(self, run_ids: Collection[str]) -> frozenset[str]:
         """Nobody's turn while the ledger cannot be asked; a place that ran out meanwhile is not lost, only passed."""
         from chaos_tasks.composition import the_ledger
+        from chaos_tasks.engine import LEFT_PLACE_S
 
         try:
             self._ledger = self._ledger or the_ledger()
-            return self._ledger.whose_turn(run_ids, queue_s=PLACE_S)
+            return self._ledger.whose_turn(run_ids, queue_s=LEFT_PLACE_S)
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must be looked at again
             log.warning("the line was not looked at: %s", error)
             return frozenset()

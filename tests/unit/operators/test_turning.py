@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from chaos_tasks import composition
+from chaos_tasks.engine import LEFT_PLACE_S
 from chaos_tasks.errors import LedgerError, Queued
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.testing.clock import FakeClock
@@ -94,7 +95,7 @@ def test_a_place_is_kept_while_it_is_waited_for(ledger: Watched) -> None:
 
     until = ledger.waiting()[0].lease_until
     asyncio.run(_look_once(ledger))
-    assert ledger.waiting()[0].lease_until == until + timedelta(seconds=turning.PLACE_S - 30)
+    assert ledger.waiting()[0].lease_until == until + timedelta(seconds=LEFT_PLACE_S - 30)
     asyncio.run(wait())
 
 
