@@ -77,6 +77,8 @@ def trial_spec(
     forked = plan.experiment.analysis.fork
     kept = forked.at_step if forked and arm is Arm.CONTROL and not rung else None
     values = _values(plan, arm, seed, rung, prepared, folder, workspaces.python)
+    environment = render_environment(target, values)
+    workspaces.lay_out_store(environment.get("MLFLOW_TRACKING_URI", ""), Path(values["out"]))
     reads = target.reads
     return TrialSpec(
         trial_id=trial_id(plan, arm, seed, rung),
@@ -88,7 +90,7 @@ def trial_spec(
         cwd=prepared.repo,
         environment={
             "PATH": interpreter_first(workspaces.python, os.environ.get("PATH", "")),
-            **{name: _revealed(text) for name, text in render_environment(target, values).items()},
+            **{name: _revealed(text) for name, text in environment.items()},
             **workspaces.credentials(target),
         },
         out=values["out"],

@@ -109,6 +109,20 @@ class Workspaces:
                 merged.update(self.clients.environment(resource.credentials))
         return merged
 
+    def lay_out_store(self, uri: str, out: Path) -> None:
+        """Where a trial has an MLflow store of its own: a copy of an empty one, made once for each version of MLflow."""
+        from chaos_tasks.workloads import mlflow_store
+
+        place = mlflow_store.place_of(uri, out)
+        version = mlflow_store.version_of(self.python) if place is not None else None
+        if place is None or version is None:
+            return
+        folder = self.home / "cache" / "mlflow" / version
+        with _once(folder) as building:
+            if building:
+                mlflow_store.make(self.python, folder)
+        mlflow_store.lay_out(folder, place)
+
     def end_workloads(self, plan: Plan) -> int:
         """Fence: end every recorded workload of a run that is still alive; returns how many were."""
         from chaos_tasks.workloads.fencing import end_recorded
