@@ -110,7 +110,7 @@ class Workspaces:
         return merged
 
     def lay_out_store(self, uri: str, out: Path) -> None:
-        """Where a trial has an MLflow store of its own: a copy of an empty one, made once for each version of MLflow."""
+        """Where a trial has an MLflow store of its own: a copy of an empty one, made once per version of MLflow."""
         from chaos_tasks.workloads import mlflow_store
 
         place = mlflow_store.place_of(uri, out)

@@ -127,8 +127,15 @@ def _python_of(root: Path) -> str | None:
 
 
 def _say(pipeline: Pipeline, source: Source) -> None:
-    for one in pipeline.commands:
+    project = pipeline.project
+    for one in () if project else pipeline.commands:
         click.echo(f"  runs     {one.value}  ({one.why})")
+    if project is not None:
+        told = {key: one.value for key, one in project.parameters.items()}
+        told |= {project.seed.value: "{seed}"} if project.seed else {}
+        told |= {project.out.value: "{out}"} if project.out else {}
+        words = " ".join(f"{key}={value}" for key, value in told.items())
+        click.echo(f"  runs     entry point {project.entry_point} by MLflow  {words}".rstrip())
     for path in source.data:
         click.echo(f"  data     {path}")
     for path, why in source.left_out.items():

@@ -24,6 +24,16 @@ class Missing(Value):
     rules_out: str
 
 
+class Project(Value):
+    """An entry point of an MLproject, and what goes into its parameters."""
+
+    folder: str
+    entry_point: str
+    parameters: Mapping[str, Guess]
+    seed: Guess | None = None
+    out: Guess | None = None
+
+
 class Pipeline(Value):
     """How one trial of a pipeline is run, and what it reads and leaves; paths are relative to ``root``."""
 
@@ -41,6 +51,7 @@ class Pipeline(Value):
     environment: Mapping[str, Guess] = {}
     writes: tuple[Guess, ...] = ()
     missing: tuple[Missing, ...] = ()
+    project: Project | None = None
 
 
 class Source(Value):

@@ -76,12 +76,21 @@ def _command(script: Path, facts: Facts, data: tuple[Guess, ...]) -> tuple[str, 
 
 
 def _value(option: Option, data: tuple[Guess, ...]) -> str | None:
-    name = option.flag.lower()
-    if any(word in name for word in _OUTPUTS):
+    if asks_for_folder(option.flag):
         return "out"
-    if any(word in name for word in _INPUTS) and data:
+    if asks_for_data(option.flag) and data:
         return shlex.quote(data[0].value)
     return None
+
+
+def asks_for_folder(name: str) -> bool:
+    """Whether an option or parameter says where results go, by its name."""
+    return any(word in name.lower() for word in _OUTPUTS)
+
+
+def asks_for_data(name: str) -> bool:
+    """Whether it names what is read."""
+    return any(word in name.lower() for word in _INPUTS)
 
 
 def _data(root: Path, script: Path, facts: Facts) -> Iterator[Guess]:

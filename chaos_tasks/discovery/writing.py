@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chaos_tasks.discovery.found import Pipeline, Source
+from chaos_tasks.discovery.found import Pipeline, Project, Source
 
 ASIDE = "{squall} -P -m chaos_tasks.workloads.aside --copy-of {data} --out {out} --python {python}"
 
@@ -47,10 +47,16 @@ def _source(pipeline: Pipeline, source: Source) -> Iterator[str]:
     yield f"  format: {source.format}"
 
 
+_OWN_COPY = "  # each trial runs in a copy of the files, so that what it writes stays with it"
+
+
 def _workload(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.project is not None:
+        yield from _project(pipeline.project, pipeline)
+        return
     yield "workload:"
     yield "  type: command"
-    yield "  # each trial runs in a copy of the files, so that what it writes stays with it"
+    yield _OWN_COPY
     for one in pipeline.parameters:
         yield f"  # {_plain(one.value)} takes the seed: {_plain(one.why)}"
     for one in pipeline.commands:
@@ -62,9 +68,39 @@ def _workload(pipeline: Pipeline) -> Iterator[str]:
     yield "  run: >-"
     yield from (f"    {line}" for line in _run(pipeline))
     yield "  timeout: 10m"
-    environment = {"PYTHONHASHSEED": "{seed}", **{key: one.value for key, one in pipeline.environment.items()}}
-    inner = ", ".join(f"{key}: {_text(value)}" for key, value in environment.items())
-    yield f"  environment: {{{inner}}}"
+    yield _environment({key: one.value for key, one in pipeline.environment.items()})
+
+
+def _environment(added: Mapping[str, str]) -> str:
+    environment = {"PYTHONHASHSEED": "{seed}", **added}
+    return f"  environment: {{{_pairs(environment)}}}"
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}: {_text(value)}" for key, value in values.items())
+
+
+def _project(project: Project, pipeline: Pipeline) -> Iterator[str]:
+    """An entry point as MLflow runs it: its numbers are those of its MLflow run, in a store of the trial's own."""
+    own = {"PYTHONHASHSEED", "MLFLOW_TRACKING_URI"}
+    yield "workload:"
+    yield "  type: mlflow_project"
+    yield "  # its numbers are those that it logs to MLflow, in a store of the trial's own"
+    yield f"  project: {_text(project.folder)}"
+    yield f"  entry_point: {_text(project.entry_point)}"
+    yield _OWN_COPY
+    yield "  own_copy: true"
+    for key, one in project.parameters.items():
+        yield f"  # {_plain(key)}: {_plain(one.why)}"
+    yield f"  parameters: {{{_pairs({key: one.value for key, one in project.parameters.items()})}}}"
+    if project.seed is not None:
+        yield f"  # {_plain(project.seed.value)} takes the seed: {_plain(project.seed.why)}"
+    yield f"  seed_param: {_text(project.seed.value) if project.seed else 'null'}"
+    if project.out is not None:
+        yield f"  # {_plain(project.out.value)} takes the folder of the trial: {_plain(project.out.why)}"
+        yield f"  out_param: {_text(project.out.value)}"
+    yield "  timeout: 10m"
+    yield _environment({key: one.value for key, one in pipeline.environment.items() if key not in own})
 
 
 def _run(pipeline: Pipeline) -> Iterator[str]:

@@ -88,6 +88,10 @@ class MlflowProjectWorkload(_Workload):
     )
     seed_param: str | None = Field("seed", description="Parameter that takes the seed; null where there is none.")
     out_param: str | None = Field(None, description="Parameter that takes the folder of the trial.")
+    own_copy: bool = Field(
+        False,
+        description="Run each trial in a copy of the repository's files, so that what it writes there stays with it.",
+    )
     env_manager: Literal["local", "virtualenv", "uv", "conda"] = Field(
         "local",
         description="local: the interpreter of `squall.python`; others: the environment that MLproject declares.",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.target import MlflowProjectWorkload, Reads
+from chaos_tasks.workloads.aside import LEFT_OUT
 from chaos_tasks.workloads.dvc_stage import read_files
 
 NEEDED = ("python", "repo", "out", "seed")
@@ -29,8 +30,10 @@ def project_command(
     if workload.out_param:
         given[workload.out_param] = values["out"]
     project = str(Path(values["repo"]) / workload.project)
+    copy = ("--copy-of", values["repo"], *(word for name in LEFT_OUT for word in ("--leave-out", name)))
     return (
         *(values["python"], str(SCRIPT), "--project", project, "--entry-point", workload.entry_point),
+        *(copy if workload.own_copy else ()),
         *("--env-manager", workload.env_manager, "--out", values["out"], "--metrics", reads.metrics),
         *(word for name in read_files(reads)[1:] for word in ("--read", name)),
         *(word for name, value in sorted(given.items()) for word in ("--param", f"{name}={value}")),

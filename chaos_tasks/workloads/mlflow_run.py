@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+TREE = "tree"
+
 
 def main() -> int:
     """Run, then write the run's metrics, and the artifacts that the trial reads, into the folder of the trial."""
@@ -23,13 +25,16 @@ def main() -> int:
     from mlflow.exceptions import ExecutionException
 
     out = Path(options.out)
+    project = Path(options.project)
+    if options.copy_of:
+        project = _copied(Path(options.copy_of), out / TREE, options.leave_out) / project.relative_to(options.copy_of)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "squall")
     client = mlflow.MlflowClient()
     if client.get_experiment_by_name(name) is None:
         client.create_experiment(name, artifact_location=(out / "mlartifacts").as_uri())
     try:
         run: Any = mlflow.projects.run(  # type: ignore[no-untyped-call]
-            options.project,
+            str(project),
             entry_point=options.entry_point,
             parameters=dict(one.split("=", 1) for one in options.param),
             env_manager=options.env_manager,
@@ -40,7 +45,22 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     _keep(client, run.run_id, out, options.metrics, options.read)
+    if options.copy_of:
+        shutil.rmtree(out / TREE, ignore_errors=True)
     return 0
+
+
+def _copied(source: Path, tree: Path, left_out: list[str]) -> Path:
+    """Of the trial's own; a run that is started again finds what it left.  Files out of a cache are read-only."""
+    if not tree.is_dir():
+        partial = tree.with_name(f".{tree.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
+        for path in partial.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                path.chmod(path.stat().st_mode | 0o600)
+        partial.rename(tree)
+    return tree
 
 
 def _keep(client: Any, run_id: str, out: Path, metrics: str, files: list[str]) -> None:
@@ -64,8 +84,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mlflow_run", description=__doc__)
     for name in ("--project", "--entry-point", "--env-manager", "--out", "--metrics"):
         parser.add_argument(name, required=True)
-    parser.add_argument("--read", action="append", default=[])
-    parser.add_argument("--param", action="append", default=[])
+    parser.add_argument("--copy-of", default="")
+    for name in ("--leave-out", "--read", "--param"):
+        parser.add_argument(name, action="append", default=[])
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""A trial's own MLflow store as a copy of one that was made once: making its tables takes MLflow seconds to a minute."""
+"""A trial's own MLflow store, copied from one that was made once: making its tables takes MLflow up to a minute."""
 
 from __future__ import annotations
 

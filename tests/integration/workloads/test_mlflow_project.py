@@ -35,8 +35,8 @@ with mlflow.start_run():
 """
 
 
-def target(rate: str) -> Target:
-    workload = MlflowProjectWorkload(entry_point="fit", parameters={"rate": rate})
+def target(rate: str, *, own_copy: bool = False) -> Target:
+    workload = MlflowProjectWorkload(entry_point="fit", parameters={"rate": rate}, own_copy=own_copy)
     return Target(
         name="stranger",
         source=DvcSource(repo="r", data=("d.csv",)),
@@ -56,10 +56,10 @@ def values(tmp_path: Path) -> dict[str, str]:
     return {"python": sys.executable, "repo": str(repo), "out": str(out), "seed": "7", "trial": "run-control-7"}
 
 
-def run(rate: str, values: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(rate: str, values: dict[str, str], *, own_copy: bool = False) -> subprocess.CompletedProcess[str]:
     path = {"PATH": interpreter_first(sys.executable, os.environ["PATH"])}
     return subprocess.run(
-        render(target(rate), values),
+        render(target(rate, own_copy=own_copy), values),
         cwd=values["repo"],
         env=clean(os.environ, {**path, **render_environment(target(rate), values)}),
         capture_output=True,
@@ -79,6 +79,19 @@ def test_metrics_and_artifacts_of_the_run_are_read_and_nothing_is_written_elsewh
     with sqlite3.connect(out / "mlflow.db") as store:
         assert store.execute("select name from experiments where name = 'squall'").fetchall()
     assert sorted(path.name for path in Path(values["repo"]).rglob("*")) == before
+
+
+def test_in_a_copy_of_its_own_a_trial_writes_where_it_always_does(values: dict[str, str]) -> None:
+    repo, out = Path(values["repo"]), Path(values["out"])
+    (repo / "fit.py").write_text(FIT + 'open("model.txt", "x").write("made")\n')
+    (repo / ".dvc").mkdir()
+    before = sorted(path.name for path in repo.rglob("*"))
+    for _ in range(2):
+        done = run("0.5", values, own_copy=True)
+        assert done.returncode == 0, done.stderr
+    assert json.loads((out / "metrics.json").read_text()) == {"auc": pytest.approx(1.2)}
+    assert sorted(path.name for path in repo.rglob("*")) == before
+    assert not (out / "tree").exists()
 
 
 def test_a_failed_entry_point_fails_the_trial(values: dict[str, str]) -> None:

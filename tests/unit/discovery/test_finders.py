@@ -12,7 +12,7 @@ from chaos_tasks.discovery.sources import source_of
 from chaos_tasks.discovery.writing import content_lines, slug, target_file
 from chaos_tasks.errors import SetupError
 from chaos_tasks.loading import load_target
-from chaos_tasks.model.target import CommandWorkload, Target
+from chaos_tasks.model.target import CommandWorkload, MlflowProjectWorkload, Target
 from chaos_tasks.targets import git
 from chaos_tasks.workloads.aside import _parse
 from chaos_tasks.workloads.command import render
@@ -105,12 +105,58 @@ def test_a_dvc_pipeline_runs_what_leads_to_its_metrics_in_order(folder: Path, tm
     assert content_lines(text) <= 25
 
 
-def test_an_mlproject_gets_its_defaults_and_the_seed(folder: Path, tmp_path: Path) -> None:
+def test_an_mlproject_that_writes_its_numbers_is_run_by_its_command(folder: Path, tmp_path: Path) -> None:
     (folder / "MLproject").write_text(MLPROJECT)
     pipeline = finders.choose(str(folder)).find(str(folder))
     assert pipeline.kind == "mlproject"
     target, _ = _load(pipeline, tmp_path)
     assert _run(target) == ["python train.py --alpha 0.5 --seed 7"]
+
+
+LOGS = """\
+import argparse, mlflow
+from sklearn.svm import SVC
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int)
+mlflow.log_metric("auc", SVC().fit([[1]], [1]).score([[1]], [1]))
+"""
+
+LOGGING_PROJECT = """\
+name: x
+entry_points:
+  main:
+    parameters:
+      alpha: {type: float, default: 0.5}
+      model: {type: string, default: rf}
+      rows: {type: path, default: data/rows.csv}
+      output_dir: path
+    command: python logs.py {alpha} {model} {rows} {output_dir}
+"""
+
+
+def test_an_mlproject_that_logs_its_numbers_is_run_as_mlflow_does(folder: Path, tmp_path: Path) -> None:
+    (folder / "MLproject").write_text(LOGGING_PROJECT)
+    (folder / "logs.py").write_text(LOGS)
+    target, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    workload = target.workload
+    assert isinstance(workload, MlflowProjectWorkload)
+    assert workload.own_copy
+    assert workload.parameters == {"alpha": "0.5", "model": "rf", "rows": "{data}/data/rows.csv"}
+    assert (workload.seed_param, workload.out_param) == ("seed", "output_dir")
+    assert target.source.data == ("data/rows.csv",)
+    assert "# rows: its default names a data file" in text
+    assert "MLFLOW_TRACKING_URI" not in workload.environment
+    assert "Not found" not in text.replace("source.sealed", "")
+    assert content_lines(text) <= 25
+
+
+def test_an_mlproject_without_a_seed_says_so(folder: Path, tmp_path: Path) -> None:
+    (folder / "MLproject").write_text(LOGGING_PROJECT)
+    (folder / "logs.py").write_text(LOGS.replace('"--seed"', '"--other"'))
+    target, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    assert isinstance(target.workload, MlflowProjectWorkload)
+    assert target.workload.seed_param is None
+    assert "{seed}: nothing takes it" in text
 
 
 def test_a_dag_is_found_by_its_id_without_airflow(
