@@ -74,6 +74,15 @@ class ImportFailure(_Answer):
     stack_trace: str
 
 
+class AssetEvent(_Answer):
+    """That an asset was told of, by which task, and what was said."""
+
+    name: str | None = None
+    extra: Mapping[str, JsonValue] | None = None
+    source_run_id: str | None = None
+    source_task_id: str | None = None
+
+
 class TaskState(StrEnum):
     """The states that a person may set on a task."""
 
@@ -216,6 +225,11 @@ class AirflowApi:
         body: dict[str, JsonValue] = {"chosen_options": list(chosen), "params_input": dict(params or {})}
         self._call("PATCH", _hitl(dag_id, run_id, task_id), body)
 
+    def asset_events(self, dag_id: str) -> tuple[AssetEvent, ...]:
+        """What the tasks of a DAG have told of assets, oldest first."""
+        items = self._all(f"/assets/events?order_by=timestamp&source_dag_id={_part(dag_id)}", "asset_events")
+        return tuple(AssetEvent.model_validate(item) for item in items)
+
     def log(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1) -> str:
         """The log of one try, as text."""
         path = f"/api/v2{_run(dag_id, run_id)}/taskInstances/{_part(task_id)}/logs/{try_number}"
@@ -250,7 +264,7 @@ class AirflowApi:
     def _all(self, path: str, key: str) -> Iterator[dict[str, JsonValue]]:
         offset = 0
         while True:
-            answer = self._call("GET", f"{path}?limit={PAGE}&offset={offset}")
+            answer = self._call("GET", f"{path}{'&' if '?' in path else '?'}limit={PAGE}&offset={offset}")
             yield from answer[key]
             offset += PAGE
             if offset >= answer["total_entries"]:

@@ -18,6 +18,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from chaos_tasks.loading import LoadedExperiment
 from chaos_tasks.model.experiment import Experiment
 from squall_operators.approval import ChaosApprovalOperator
+from squall_operators.assets import verdict_alias
 from squall_operators.forms import form_of
 from squall_operators.ramping import CloseRampOperator, PublishRampOperator, RampOperator
 from squall_operators.run_ids import dag_id_of
@@ -133,7 +134,7 @@ def _tasks(loaded: LoadedExperiment, form_fields: list[str], approvers: Approver
     publish = PublishRunOperator(
         task_id="publish", trigger_rule=TriggerRule.ALL_DONE, retries=3, retry_exponential_backoff=True, **CONTROL
     )
-    verdict = VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE, retries=1, **CONTROL)
+    verdict = _verdict_task(loaded.experiment)
 
     if approvers is not None:  # before anything is locked: people take hours
         approve = ChaosApprovalOperator(
@@ -166,8 +167,13 @@ def _ramp_tasks(loaded: LoadedExperiment, form_fields: list[str]) -> None:
     publish = PublishRampOperator(
         task_id="publish", trigger_rule=TriggerRule.ALL_DONE, retries=3, retry_exponential_backoff=True, **CONTROL
     )
-    verdict = VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE, retries=1, **CONTROL)
+    verdict = _verdict_task(loaded.experiment)
     ramp >> revert >> publish >> verdict
+
+
+def _verdict_task(experiment: Experiment) -> VerdictOperator:
+    told = verdict_alias(experiment.target, experiment.name)
+    return VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE, retries=1, outlets=[told], **CONTROL)
 
 
 def as_template(experiment: Experiment) -> str:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from chaos_tasks.answers import answer_of
 from chaos_tasks.errors import SquallError
+from squall_operators.assets import tell
 from squall_operators.base import SquallOperator
 from squall_operators.context import CAMPAIGN, conf_of, overrides_of, requested_by, task_place
 from squall_operators.ending import judged_instead
@@ -161,7 +163,10 @@ class PublishRunOperator(SquallOperator):
 
 
 class VerdictOperator(SquallOperator):
-    """Is the only leaf: fails unless the hypothesis held, or deviated as known, and nothing is left in."""
+    """Is the only leaf: fails unless the hypothesis held, or deviated as known, and nothing is left in.
+
+    Its outlet is the verdict's asset (``assets``), told for nothing else.
+    """
 
     ui_color = "#1d3557"
 
@@ -175,6 +180,8 @@ class VerdictOperator(SquallOperator):
         if verdict.needs_action:
             raise AirflowFailException(describe(verdict))
         self.log.info("%s", describe(verdict))
+        if self.outlets and tell(answer_of(squall.ledger, run_id), self.outlets, context):
+            self.log.info("Told to whoever waits for this verdict")
         return run_id
 
 

@@ -24,6 +24,7 @@ from chaos_tasks.ports import Ledger
 from chaos_tasks.runs import Run
 from chaos_tasks.settings import read_settings
 from tests.airflow_kills.project import prepare
+from tests.doc_blocks import block
 from tests.servers import make_short_folder
 from tests.system import guarded_target
 from tests.system.tiny_target import METHODS, TinyProject, add_crowd, make_project
@@ -111,6 +112,7 @@ def local_lab() -> Iterator[Lab]:
         for name, value in environment_of(project).items():
             environment.setenv(name, value)
         more = prepare(project) | guarded_target.prepare(project) | frozenset(crowd)
+        (project.dags / "promote.py").write_text(promotion())
         options = options_of(project, more, lanes=2)
         try:
             state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER})
@@ -124,6 +126,12 @@ def local_lab() -> Iterator[Lab]:
             stack.down(project.home)
             processes.end_strays(project.home)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def promotion() -> str:
+    """The DAG that waits for a verdict, as docs/integrations.md shows it."""
+    (text,) = block("promote", (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8"))
+    return text.replace("flights", "tiny").replace("label-flip", "healthy")
 
 
 def environment_of(project: TinyProject) -> dict[str, str]:
