@@ -234,7 +234,8 @@ class Engine:
         past: dict[str, object] = {}
         plan = plan.model_copy(update={"packages": packages_digest(self.parts.workspaces.python)})
         if plan.experiment.analysis.nights > 1 and not pinned:  # a pin says itself what counts with it
-            past["continues"] = carried_over(plan, judged_runs(self.parts.ledger, since=plan.planned_at - LONGEST_PAST))
+            earlier = judged_runs(self.parts.ledger, plan.experiment.name, since=plan.planned_at - LONGEST_PAST)
+            past["continues"] = carried_over(plan, earlier)
         if plan.experiment.analysis.ladder:
             records = self.parts.ledger.records(kinds=(RecordKind.RUNG_COMPARED,))
             past["rungs"] = trust_of(plan, read_comparisons(records))

@@ -51,8 +51,9 @@ class LedgerReader(Protocol):
         since: datetime | None = None,
         until: datetime | None = None,
         after_seq: int = -1,
+        experiment: str | None = None,
     ) -> Iterable[Stored]:
-        """Records in log order."""
+        """Records in log order; of one experiment where it is named."""
 
     def handles(
         self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False

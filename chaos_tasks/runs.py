@@ -115,11 +115,11 @@ def evidence_of(ledger: LedgerReader, plan: Plan) -> Known:
     )
 
 
-def judged_runs(ledger: LedgerReader, *, since: datetime) -> Iterator[Earlier]:
-    """Runs with a verdict, in the order of their verdicts."""
+def judged_runs(ledger: LedgerReader, experiment: str, *, since: datetime) -> Iterator[Earlier]:
+    """Runs of one experiment with a verdict, in the order of their verdicts."""
     plans: dict[str, Plan] = {}
     kinds = (RecordKind.EXPERIMENT_REGISTERED, RecordKind.EVALUATE_VERDICT)
-    for stored in ledger.records(kinds=kinds, since=since):
+    for stored in ledger.records(experiment=experiment, kinds=kinds, since=since):
         payload = stored.record.payload
         if isinstance(payload, Registered):
             plans[payload.plan.run_id] = payload.plan

@@ -53,6 +53,8 @@ class Database(ABC):
 
     now_sql: str
     blob: str
+    holds_sql: str
+    """Whether a record's header holds some bytes: headers are canonical, so that a member has one form only."""
     driver_error: type[Exception]
     patience_s: float = 0.0
     """How long one that answered before is waited for: a server that restarts is no reason to end a run."""

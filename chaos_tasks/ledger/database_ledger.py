@@ -40,9 +40,11 @@ class DatabaseLedger:
         since: datetime | None = None,
         until: datetime | None = None,
         after_seq: int = -1,
+        experiment: str | None = None,
     ) -> Iterator[Stored]:
         """Records in log order, with ``since <= occurred_at < until``; raises LedgerError at an unreadable row."""
-        return store.records(self._database, run_id=run_id, kinds=kinds, since=since, until=until, after_seq=after_seq)
+        wanted = store.Wanted(run_id, tuple(kinds), since, until, after_seq, experiment)
+        return store.records(self._database, wanted)
 
     def handles(
         self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from chaos_tasks.errors import LedgerError
-from chaos_tasks.model.base import Value
+from chaos_tasks.model.base import Value, canonical
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Payload, Record, RecordKind, Stored, Subject
 from chaos_tasks.model.verdict import Outcome
@@ -75,6 +75,14 @@ def encode(record: Record) -> Entry:
     header = _exact_bytes(_header_of(record, salt, payload), f"header of {record.idem_key!r}")
     _refuse_oversize(record.idem_key, header, payload)
     return Entry(header=header, salt=salt if payload is not None else None, payload=payload)
+
+
+def says_experiment(name: str) -> bytes:
+    """What the header of a record of that experiment holds, and no other header does.
+
+    Quotes within a text are escaped, so that no value can look like a member.
+    """
+    return b'"experiment":' + canonical(name)
 
 
 def decode(seq: int, entry: Entry) -> Stored:

@@ -24,6 +24,7 @@ class PostgresDatabase(Database):
 
     now_sql = "SELECT CAST(floor(extract(epoch from clock_timestamp()) * 1000) AS BIGINT)"
     blob = "BYTEA"
+    holds_sql = "position(?::bytea in header) > 0"
     driver_error = psycopg.Error
     patience_s = 10.0  # a restart, or the recovery after a crash; a longer outage ends the run
 

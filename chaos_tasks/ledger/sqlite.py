@@ -17,6 +17,7 @@ class SqliteDatabase(Database):
 
     now_sql = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
     blob = "BLOB"
+    holds_sql = "instr(header, ?) > 0"
     driver_error = sqlite3.Error
 
     def __init__(self, url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
@@ -121,31 +122,39 @@ def raw_rows(
         after_seq = int(rows[-1][0])
 
 
-def records(
-    database: Database,
-    *,
-    run_id: str | None,
-    kinds: Sequence[RecordKind],
-    since: datetime | None,
-    until: datetime | None,
-    after_seq: int,
-) -> Iterator[Stored]:
-    """Records in log order; ``since`` is included, ``until`` is not."""
-    conditions: list[str] = []
-    params: list[object] = []
-    if run_id is not None:
-        conditions.append("run_id = ?")
-        params.append(run_id)
-    if kinds:
-        conditions.append(f"kind IN ({', '.join('?' * len(kinds))})")
-        params.extend(kind.value for kind in kinds)
-    if since is not None and run_id is None:
-        after_seq = max(after_seq, _last_before(database, since))
-    for bound, sign in ((since, ">="), (until, "<")):
-        if bound is not None:
-            conditions.append(f"occurred_at {sign} ?")
-            params.append(header.format_time(bound))
-    for row in raw_rows(database, where=" AND ".join(conditions), params=params, after_seq=after_seq):
+@dataclass(frozen=True)
+class Wanted:
+    """Which records: ``since`` is included, ``until`` and ``after_seq`` are not."""
+
+    run_id: str | None = None
+    kinds: tuple[RecordKind, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    after_seq: int = -1
+    experiment: str | None = None
+
+    def conditions(self, database: Database) -> Iterator[tuple[str, tuple[object, ...]]]:
+        """SQL and its values, to be joined by AND."""
+        if self.run_id is not None:
+            yield "run_id = ?", (self.run_id,)
+        if self.kinds:
+            yield f"kind IN ({', '.join('?' * len(self.kinds))})", tuple(kind.value for kind in self.kinds)
+        for bound, sign in ((self.since, ">="), (self.until, "<")):
+            if bound is not None:
+                yield f"occurred_at {sign} ?", (header.format_time(bound),)
+        if self.experiment is not None:
+            yield database.holds_sql, (header.says_experiment(self.experiment),)
+
+
+def records(database: Database, wanted: Wanted) -> Iterator[Stored]:
+    """Records in log order; raises LedgerError at an unreadable row."""
+    after_seq = wanted.after_seq
+    if wanted.since is not None and wanted.run_id is None:
+        after_seq = max(after_seq, _last_before(database, wanted.since))
+    conditions = list(wanted.conditions(database))
+    where = " AND ".join(sql for sql, _ in conditions)
+    params = [value for _, values in conditions for value in values]
+    for row in raw_rows(database, where=where, params=params, after_seq=after_seq):
         yield header.decode(row.seq, row.entry)
 
 

@@ -73,11 +73,13 @@ class MemoryLedger:
         since: datetime | None = None,
         until: datetime | None = None,
         after_seq: int = -1,
+        experiment: str | None = None,
     ) -> Iterable[Stored]:
         """Records in log order."""
         with self._guard:
             later = self._log[after_seq + 1 :]
-            return [stored for stored in later if _wanted(stored.record, run_id, kinds, since, until)]
+            found = [stored for stored in later if _wanted(stored.record, run_id, kinds, since, until)]
+            return [stored for stored in found if experiment in (None, stored.record.experiment)]
 
     def handles(
         self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False

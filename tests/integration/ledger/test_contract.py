@@ -81,6 +81,17 @@ def test_a_time_finds_all_records_since_then_whatever_their_writers_clocks_said(
     assert at(8) == []
 
 
+def test_an_experiment_is_found_by_its_whole_name_and_by_nothing_that_quotes_it(ledger: Ledger) -> None:
+    quoting = '"experiment":"late"'
+    for n, (name, run_id) in enumerate(
+        [("late", "r1"), ("late-data", "r2"), (quoting, "r3"), ("", quoting), ("late", "r4")]
+    ):
+        ledger.append(note(f"k{n}", experiment=name, run_id=run_id))
+    assert [one.seq for one in ledger.records(experiment="late")] == [0, 4]
+    assert [one.seq for one in ledger.records(experiment=quoting)] == [2]
+    assert [one.seq for one in ledger.records(experiment="late", run_id="r4")] == [4]
+
+
 def test_a_ledger_from_before_the_index_of_times_gets_it_when_opened(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     open_ledger(f"sqlite:///{path}").close()
