@@ -90,7 +90,7 @@ audit-oracles: setup .venv-oracles/ready ## Hold the evidence against independen
 	@touch $@
 
 lock: setup ## Resolve the dependencies again
-	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra celery --extra lab --extra pdf --extra dev \
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --extra airflow --extra celery --extra lab --extra telemetry --extra pdf --extra dev \
 	  -c requirements/constraints.txt --python-version 3.11 --universal --generate-hashes -o requirements/lock.txt
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q requirements/oracles.in --python-version 3.11 --universal \
 	  --generate-hashes -o requirements/oracles.txt

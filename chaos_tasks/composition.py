@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from chaos_tasks.exercising import TrialLoop
 from chaos_tasks.exporting import Exports
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
+from chaos_tasks.model.record import Stored
 from chaos_tasks.notifying.channels import channels_of, secrets_of_webhook
 from chaos_tasks.notifying.telling import LedgerNotifier
 from chaos_tasks.packing import Packs
@@ -41,6 +42,9 @@ from chaos_tasks.searching.searches import Searches
 from chaos_tasks.settings import Settings, find_settings
 from chaos_tasks.signing.keys import VerifyKey
 from chaos_tasks.sweeping import Sweeper
+from chaos_tasks.telemetry import opening as telemetry
+from chaos_tasks.telemetry.opening import open_teller
+from chaos_tasks.telemetry.telling import Teller
 from chaos_tasks.workspaces import Workspaces
 
 if TYPE_CHECKING:
@@ -71,6 +75,7 @@ class Squall(AbstractContextManager["Squall"]):
     lever: Lever
     sealer: Sealer
     open_runner: Callable[[Plan], TrialRunner]
+    teller: Teller | None = None
 
     def audit(self, *, files: Sequence[Path] = (), vkeys: Sequence[str] = (), views: bool = True) -> Audit:
         """The five answers, from every place and file of signed heads at hand; ``vkeys`` replace the known keys."""
@@ -101,6 +106,8 @@ class Squall(AbstractContextManager["Squall"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ledger.close()
+        if self.teller is not None:
+            self.teller.close()
 
 
 def build(
@@ -128,7 +135,9 @@ def build(
         update={"host": socket.gethostname(), "squall_version": chaos_tasks.__version__}
     )
     clock = SystemClock()
-    ledger = open_ledger(found.ledger_url)
+    teller = open_teller(found.telemetry, lambda run_id: records_of(found.ledger_url, run_id), clock)
+    hear = teller.hear if teller is not None else None
+    ledger = open_ledger(found.ledger_url, hear)
     clients = from_environment(_environment(found))
     carrier = Carrier.of(found.variables, found.home, clients)
     workspaces = Workspaces(found.home, found.python, clients, carrier)
@@ -153,7 +162,7 @@ def build(
         open_runner,
         lever=lever,
         allowed=allowed,
-        open_ledger=lambda: open_ledger(found.ledger_url),
+        open_ledger=lambda: open_ledger(found.ledger_url, hear),
     )
     artifacts = (
         found.home.absolute() / "lab" / "mlflow" / "artifacts"
@@ -216,7 +225,14 @@ def build(
         lever=lever,
         sealer=sealer,
         open_runner=open_runner,
+        teller=teller,
     )
+
+
+def records_of(ledger_url: str, run_id: str) -> list[Stored]:
+    """The records of a run, over a connection of their own: for another thread than the engine's."""
+    with closing(open_ledger(ledger_url)) as ledger:
+        return list(ledger.records(run_id=run_id))
 
 
 def _text_of(path: Path) -> str:
@@ -244,6 +260,8 @@ def the_ledger() -> Ledger:
 def _environment(settings: Settings) -> dict[str, str]:
     """What a process of ours needs to find the same ledger and credentials."""
     told = {"SQUALL_LEDGER_URL": settings.ledger_url, "SQUALL_HOME": str(settings.home)}
+    if settings.telemetry.on:
+        told[telemetry.VARIABLE] = settings.telemetry.model_dump_json()
     if settings.credentials_file:
         told["SQUALL_CREDENTIALS"] = settings.credentials_file
     return {**os.environ, **told}

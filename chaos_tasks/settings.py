@@ -22,6 +22,7 @@ from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.identity import IdentityPolicy
 from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.model.sealing import KeyFiles, SealingPlaces
+from chaos_tasks.model.telemetry import Telemetry
 from chaos_tasks.strict_yaml import Document, Location
 from chaos_tasks.validation import problems_of
 
@@ -95,6 +96,7 @@ class Settings(Value):
     between_tasks: Duration = Field(BETWEEN_TASKS, description="Longest wait of a fault that is in for its next task.")
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
     notify: Notify = Notify()
+    telemetry: Telemetry = Telemetry()
     calendar: ChangeCalendar = Field(ChangeCalendar(), description="When faults may be in.")
     limits: BlastLimits = Field(BlastLimits(), description="How much may be hurt.")
     keys: KeyFiles = Field(KeyFiles(), description="Keys that sign, and keys that are known.")
@@ -143,6 +145,7 @@ class _File(Value):
     lab: Mapping[str, Mapping[str, int | str | bool]] = Field(default_factory=dict)
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
     notify: Notify = Notify()
+    telemetry: Telemetry = Telemetry()
     calendar: ChangeCalendar = ChangeCalendar()
     limits: BlastLimits = BlastLimits()
     keys: KeyFiles | None = None
@@ -221,6 +224,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         between_tasks=file.squall.between_tasks,
         targets=file.targets,
         notify=file.notify,
+        telemetry=file.telemetry,
         calendar=file.calendar,
         limits=file.limits,
         keys=file.keys or ends.keys,

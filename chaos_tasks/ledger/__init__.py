@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from chaos_tasks.ledger.database_ledger import DatabaseLedger
+from chaos_tasks.ledger.database_ledger import DatabaseLedger, Listener
 from chaos_tasks.ledger.opening import open_database
 
 __all__ = ["DatabaseLedger", "open_ledger"]
 
 
-def open_ledger(url: str) -> DatabaseLedger:
+def open_ledger(url: str, listener: Listener | None = None) -> DatabaseLedger:
     """Open or create a ledger; raises SetupError when nothing answers at the URL.
 
     `sqlite:///relative.db`, `sqlite:////absolute/path.db`, `postgresql://user@/database?host=/socket/directory`.
     """
-    return DatabaseLedger(open_database(url))
+    return DatabaseLedger(open_database(url), listener)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.errors import LedgerError, SquallError
+from chaos_tasks.model.record import Stored
 
 BUSY_TIMEOUT_S = 60  # a slow disk and 8 writers have been seen to make one wait 20 s
 AGAIN_S = 0.2
@@ -29,6 +30,8 @@ class Session:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.written: list[Stored] = []
+        """Records that this transaction adds to the log: nobody may be told of them before it is committed."""
 
     def rows(self, sql: str, *params: object) -> list[Row]:
         """All rows of a query."""

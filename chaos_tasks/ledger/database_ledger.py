@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -17,12 +17,16 @@ from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.waiting import Waiting
 
+Listener = Callable[[Stored], None]
+"""Hears of each record once it is committed, once over all processes; returns at once, and never raises."""
+
 
 class DatabaseLedger:
     """Implements ``chaos_tasks.ports.Ledger``; may be shared by threads and used after a fork."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, listener: Listener | None = None) -> None:
         self._database = database
+        self._listener = listener
         self._incarnations: dict[str, int] = {}  # by run: what this process acts under
         schema.create(database)
 
@@ -115,15 +119,16 @@ class DatabaseLedger:
         actor = 0 if actors.may_say(record) else self._incarnations.get(record.run_id, 0)
         stored = store.append_at_once(self._database, record, actor)
         if stored is not None:
+            self._tell((stored,))
             return stored
-        with self._database.transaction() as session:
+        with self._transaction() as session:
             if not actors.may_say(record):
                 self._refuse_superseded(session, record.run_id)
             return store.append(session, record)
 
     def erase(self, seq: int, record: Record) -> Stored:
         """Delete the payload of a record, and append the record that says so, in one transaction."""
-        with self._database.transaction() as session:
+        with self._transaction() as session:
             store.erase(session, seq)
             return store.append(session, record)
 
@@ -163,7 +168,7 @@ class DatabaseLedger:
 
         ``expired``: raises LeaseRenewed unless its lease is over by the database's clock, in the same transaction.
         """
-        with self._database.transaction() as session:
+        with self._transaction() as session:
             row = session.row("SELECT run_id FROM squall_handle WHERE id = ?", handle_id)
             if row is not None:
                 self._refuse_superseded(session, row[0])
@@ -191,7 +196,7 @@ class DatabaseLedger:
     def whose_turn(self, run_ids: Collection[str], *, queue_s: float) -> frozenset[str]:
         """Which of these waiting runs should ask for their locks now; keeps their places in any case."""
         queue_ms = _ms(queue_s)
-        with self._database.transaction() as session:
+        with self._transaction() as session:
             now = session.now_ms()
             lock_queue.keep(session, run_ids, until_ms=now + queue_ms)
             return lock_table.whose_turn(session, run_ids, now_ms=now)
@@ -203,7 +208,7 @@ class DatabaseLedger:
 
     def enter(self, actor: Actor) -> Taken:
         """Take a run for this process: from now on every earlier one is refused; raises Fenced where this is one."""
-        with self._database.transaction() as session:
+        with self._transaction() as session:
             taken = actors.enter(session, actor, self._incarnations.get(actor.run_id, 0))
         self._incarnations[actor.run_id] = taken.incarnation
         return taken
@@ -221,7 +226,7 @@ class DatabaseLedger:
 
     def beat(self, name: str) -> None:
         """Say that the named watcher is alive."""
-        with self._database.transaction() as session:
+        with self._transaction() as session:
             session.write(
                 "INSERT INTO squall_beat (name, at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at",
                 *(name, session.now_ms()),
@@ -232,9 +237,21 @@ class DatabaseLedger:
         self._database.close()
 
     @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        """A transaction; once it is committed, the listener hears of the records that it has added."""
+        with self._database.transaction() as session:
+            yield session
+        self._tell(session.written)
+
+    def _tell(self, written: Iterable[Stored]) -> None:
+        if self._listener is not None:
+            for stored in written:
+                self._listener(stored)
+
+    @contextmanager
     def _acting(self, run_id: str) -> Iterator[Session]:
         """A transaction of a process that may still act for the run."""
-        with self._database.transaction() as session:
+        with self._transaction() as session:
             self._refuse_superseded(session, run_id)
             yield session
 

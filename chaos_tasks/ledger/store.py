@@ -82,7 +82,9 @@ def _append(session: Session, record: Record) -> Stored:
         rows = ", ".join(("(?, ?, ?)",) * len(completed))
         session.write(f"INSERT INTO squall_node (level, idx, hash) VALUES {rows}", *chain.from_iterable(completed))
     session.write("UPDATE squall_head SET size = ?, frontier = ? WHERE id = 1", size + 1, b"".join(frontier))
-    return header.decode(size, entry)
+    stored = header.decode(size, entry)
+    session.written.append(stored)
+    return stored
 
 
 def _columns(record: Record, entry: Entry) -> tuple[object, ...]:

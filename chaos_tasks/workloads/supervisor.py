@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from queue import SimpleQueue
 from threading import Event, Thread
 from traceback import format_exception
@@ -23,6 +24,8 @@ from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.ports import Clients
 from chaos_tasks.redacting import know_environment, redacted
+from chaos_tasks.telemetry.opening import from_variable, open_teller
+from chaos_tasks.telemetry.telling import Teller
 from chaos_tasks.workloads.reply import Reply
 from chaos_tasks.workloads.trial_run import TrialRun, World
 
@@ -49,6 +52,7 @@ def main() -> int:
         reply = _answer(line, stop)
         with suppress(BrokenPipeError):
             replies.write(reply.model_dump_json().encode() + b"\n")
+    _teller().close(within_s=1.0)
     return 0
 
 
@@ -77,10 +81,21 @@ def _world(stop: Event) -> World:
     url = os.environ.get(LEDGER_VARIABLE, "")
     if not url:
         raise SetupError(f"{LEDGER_VARIABLE} is not set", remedy="start trials through `squall run` or the DAG")
-    ledger = open_ledger(url)
+    hear = _teller().hear
     return World(
-        ledger=ledger, open_ledger=lambda: open_ledger(url), make_clients=_clients, clock=SystemClock(), stop=stop
+        ledger=open_ledger(url, hear),
+        open_ledger=lambda: open_ledger(url, hear),
+        make_clients=_clients,
+        clock=SystemClock(),
+        stop=stop,
     )
+
+
+@lru_cache(maxsize=1)
+def _teller() -> Teller:
+    """One for all trials; runs are judged elsewhere, so no trace is made here."""
+    clock = SystemClock()
+    return open_teller(from_variable(os.environ), lambda _: (), clock) or Teller((), lambda _: (), clock)
 
 
 def _clients() -> Clients:

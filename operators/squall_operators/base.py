@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from airflow.sdk.log import mask_secret
 
 from chaos_tasks import redacting
 from chaos_tasks.errors import InLine, SquallError
+from chaos_tasks.settings import find_settings
 from squall_operators.context import recorder_of, refuse_unreal_runs, squall_run_id
 from squall_operators.errors import FINAL, as_task_failure
+from squall_operators.telemetry import with_airflows
 from squall_operators.turning import TurnTrigger
 
 if TYPE_CHECKING:
@@ -30,10 +33,11 @@ def build(recorder: Recorder, *, patience: timedelta | None = None) -> Squall:
     from chaos_tasks.composition import build
     from squall_operators.halting import VariableLever
 
-    levers = (VariableLever(),)
+    settings, levers = with_airflows(find_settings(), os.environ), (VariableLever(),)
     if patience is None:
-        return build(recorder, lever_handles=levers)
-    return build(recorder, lock_wait_s=patience.total_seconds(), leaves_to_wait=True, lever_handles=levers)
+        return build(recorder, settings=settings, lever_handles=levers)
+    lock_wait_s = patience.total_seconds()
+    return build(recorder, settings=settings, lock_wait_s=lock_wait_s, leaves_to_wait=True, lever_handles=levers)
 
 
 class SquallOperator(BaseOperator):
