@@ -33,6 +33,9 @@ def ruled_out(kind: str, target: Target, *, disposable: bool = True) -> str:
     if not places_of(target).intersection(fault.place_types):
         no_data = DvcPlace in fault.place_types
         return "the target names no data (`source.data`)" if no_data else "the target declares no such resource"
+    formats = getattr(fault, "formats", None)
+    if formats is not None and target.source.format not in formats:
+        return f"its data are {target.source.format}, which it does not act on"
     if fault.reversibility is Reversibility.IRREVERSIBLE and not disposable:
         return "it cannot be undone, and the target is not disposable"
     return ""

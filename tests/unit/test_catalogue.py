@@ -42,5 +42,14 @@ def test_what_cannot_be_undone_needs_a_disposable_target(monkeypatch: pytest.Mon
     assert "process.kill" not in applicable_kinds(target, disposable=False)
 
 
+def test_a_fault_on_data_needs_a_format_that_it_acts_on() -> None:
+    source = {**PLAIN["source"], "data": ["a"], "format": "images"}  # type: ignore[dict-item]
+    table, folder = Target.model_validate(PLAIN), Target.model_validate({**PLAIN, "source": source})
+    assert ruled_out("data.image_damage", table) == "its data are parquet, which it does not act on"
+    assert ruled_out("data.image_damage", folder) == ""
+    assert ruled_out("data.unit_change", folder) == "its data are images, which it does not act on"
+    assert ruled_out("data.unit_change", table) == ""
+
+
 def test_an_unknown_kind_is_ruled_out_with_its_reason() -> None:
     assert ruled_out("no.such", Target.model_validate(PLAIN)) == "cannot be loaded: UnknownKind"
