@@ -153,6 +153,7 @@ def _place(
             commit=source.commit,
             data=target.source.data,
             format=target.source.format,
+            csv=target.source.csv,
         )
     resource = target.resources.get(step.target)
     if isinstance(resource, S3Resource):

@@ -138,6 +138,8 @@ def _say(pipeline: Pipeline, source: Source) -> None:
         click.echo(f"  runs     entry point {project.entry_point} by MLflow  {words}".rstrip())
     for path in source.data:
         click.echo(f"  data     {path}")
+    for why in source.csv.why if source.csv else ():
+        click.secho(f"  written  {why}", fg="yellow")
     for path, why in source.left_out.items():
         click.secho(f"  without  {path}: it {why}", fg="yellow")
     for name in (*(one.value for one in pipeline.metrics), *pipeline.printed):

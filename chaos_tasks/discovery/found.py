@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from chaos_tasks.discovery.csv_writing import Writing
 from chaos_tasks.model.base import Value
 
 
@@ -62,3 +63,4 @@ class Source(Value):
     data: tuple[str, ...]
     format: Literal["parquet", "csv"] | str = "csv"
     left_out: Mapping[str, str] = {}
+    csv: Writing | None = None

@@ -91,7 +91,7 @@ def _file(target: Target, version: SourceVersion, path: str, names: set[str]) ->
     with tempfile.TemporaryDirectory(prefix="squall-look-") as folder:
         copy = Path(folder) / Path(path).name
         dvc.export(target.source, version, path, copy)
-        adapter = file_format(target.source.format)
+        adapter = file_format(target.source.form)
         columns = tuple(adapter.schema(copy).names)
         label, why = _label(target, columns, names)
         values = _values(adapter, copy, label) if label else ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 from collections import Counter
 from pathlib import Path
 
 from chaos_tasks.discovery import data_files, mirror
+from chaos_tasks.discovery.csv_writing import Writing, alike, together, writing_of
 from chaos_tasks.discovery.found import Guess, Pipeline, Source
+from chaos_tasks.model.formats import CsvDialect
 from chaos_tasks.targets import git
 
 _MIRRORED = "${SQUALL_HOME}/mirrors/%s"
@@ -20,19 +21,36 @@ def source_of(pipeline: Pipeline, home: Path, name: str, *, write: bool = True) 
     for path in usable:
         if data_files.format_of(path) != form:
             left_out[path] = f"is no {form}; a target has data of one format"
+    writing = _written(pipeline.root, [path for path in usable if path not in left_out], left_out)
     data = tuple(path for path in usable if path not in left_out)
+    repo, rev = _repo(pipeline, home, name, data, write=write)
+    return Source(repo=repo, rev=rev, data=data, format=form, left_out=left_out, csv=writing)
+
+
+def _repo(pipeline: Pipeline, home: Path, name: str, data: tuple[str, ...], *, write: bool) -> tuple[Guess, str]:
     branch = _dvc_branch(pipeline.root, data)
     if branch is not None:
         why = "its own Git+DVC repository: only read, faults act on a clone"
-        return Source(
-            repo=Guess(value=str(pipeline.root), why=why), rev=branch, data=data, format=form, left_out=left_out
-        )
+        return Guess(value=str(pipeline.root), why=why), branch
     if write:
         mirror.make(pipeline.root, home / "mirrors" / name, data)
     commit = mirror.commit_of(pipeline.root)
     what = f"commit {commit[:12]}" if commit else "its files as they are now"
     why = f"a private copy of {what}, since its data are not in DVC; `squall init --renew` renews it"
-    return Source(repo=Guess(value=_MIRRORED % name, why=why), rev="main", data=data, format=form, left_out=left_out)
+    return Guess(value=_MIRRORED % name, why=why), "main"
+
+
+def _written(root: Path, paths: list[str], left_out: dict[str, str]) -> Writing | None:
+    """The dialect of the CSV files; those that are written in another way than the first are left out."""
+    found = {path: writing_of(root / path) for path in paths if path.endswith(".csv") and (root / path).is_file()}
+    first = next(iter(found), None)
+    if first is None:
+        return None
+    for path, one in found.items():
+        if not alike(found[first], one):
+            left_out[path] = f"is written in another way than {first} (header or delimiter); a target has one"
+    chosen = together([one for path, one in found.items() if path not in left_out])
+    return None if chosen.dialect == CsvDialect() else chosen
 
 
 def _usable(pipeline: Pipeline) -> tuple[list[str], dict[str, str]]:
@@ -47,8 +65,6 @@ def _usable(pipeline: Pipeline) -> tuple[list[str], dict[str, str]]:
             why = (
                 "is not there, and neither DVC's cache nor a remote has it: run `dvc pull`, then `squall init --force`"
             )
-        elif path.suffix == ".csv" and path.is_file() and not _is_utf8(path):
-            why = "is no UTF-8 text, which data faults need"
         if why:
             left_out[one.value] = why
         else:
@@ -66,18 +82,6 @@ def _can_be_brought(root: Path, path: str) -> bool:
         return _bytes_are_there(root, path)
     except SquallError:
         return False
-
-
-def _is_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
-        try:
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-    return True
 
 
 def _common(paths: list[str]) -> str:

@@ -238,15 +238,17 @@ def _schema_drift(target: Target, known: Known, file: DataFile) -> Suggestion | 
     column = _feature(file)
     if column is None:
         return f"{file.path} has no column but its label"
-    params = {"path": file.path, "change": "rename", "column": column, "to": f"{column}_new"}
+    named = target.source.csv is None or target.source.csv.header
+    change = {"change": "rename", "to": f"{column}_new"} if named else {"change": "drop"}
+    params = {"path": file.path, "column": column, **change}
     return Suggestion(
-        name=_name(target, "column-renamed"),
+        name=_name(target, "column-renamed" if named else "column-dropped"),
         fault="data.schema_drift",
-        hypothesis=f"A supplier that renames {column} stops the run loudly, before a model is made.",
+        hypothesis=f"A supplier that {change['change']}s {column} stops the run loudly, before a model is made.",
         why="One training of each arm tells; a pipeline that goes on takes whatever columns come.",
         trainings=2,
         checks=(_completes(False),),
-        step=_data_step("rename", "data.schema_drift", params),
+        step=_data_step(change["change"], "data.schema_drift", params),
         analysis={"seeds": 1},
     )
 

@@ -45,6 +45,10 @@ def _source(pipeline: Pipeline, source: Source) -> Iterator[str]:
         yield f"  # without {_plain(path)}: it {_plain(why)}"
     yield f"  data: [{', '.join(_text(path) for path in source.data)}]"
     yield f"  format: {source.format}"
+    if source.csv is not None:
+        yield from (f"  # {_plain(one)}" for one in source.csv.why)
+        told = source.csv.dialect.model_dump(mode="json", exclude_defaults=True)
+        yield f"  csv: {{{', '.join(f'{name}: {json.dumps(value)}' for name, value in told.items())}}}"
 
 
 _OWN_COPY = "  # each trial runs in a copy of the files, so that what it writes stays with it"

@@ -419,9 +419,10 @@ def _testable(target: Target) -> CommandWorkload:
             f"target {target.name} is a {workload.type}: gate testing runs set-up steps and a command of their own",
             remedy="write a target file with `workload: {type: command}` for the same pipeline",
         )
-    if target.source.format not in ("parquet", "csv"):
+    if target.source.form not in ("parquet", "csv"):
+        how = "in a dialect" if target.source.csv else ""
         raise SetupError(
-            f"the data of {target.name} are {target.source.format}: gate testing compares Parquet and CSV tables",
+            f"the data of {target.name} are {target.source.format} {how}: gate testing compares Parquet and plain CSV",
             remedy="test the gate by hand with `squall run` and the faults that claim the format",
         )
     if not any(step.gate for step in workload.setup):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.formats import Format
+from chaos_tasks.model.formats import CsvDialect, Form, Format
 
 
 class DvcPlace(Value):
@@ -19,6 +19,12 @@ class DvcPlace(Value):
     commit: str = Field(description="Commit of the source that the clone starts from.")
     data: tuple[str, ...]
     format: Format
+    csv: CsvDialect | None = None
+
+    @property
+    def form(self) -> Form:
+        """What the adapter of its data is looked up by."""
+        return self.csv or self.format
 
     @property
     def key(self) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.duration import Duration
-from chaos_tasks.model.formats import Format
+from chaos_tasks.model.formats import CsvDialect, Form, Format
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 
@@ -31,6 +31,18 @@ class DvcSource(Value):
         description="Of the data. parquet, csv, jsonl: tables; npy, npz: NumPy's; text: lines; images, texts: `data` "
         "names a directory, a file in it is a row, and its label is its folder or a column of an index.",
     )
+    csv: CsvDialect | None = Field(None, description="How the data are written, where format is csv.")
+
+    @model_validator(mode="after")
+    def _dialect_of_csv(self) -> Self:
+        if self.csv is not None and self.format != "csv":
+            raise ValueError(f"`csv` says how CSV is written, and the format is {self.format}")
+        return self
+
+    @property
+    def form(self) -> Form:
+        """What their adapter is looked up by."""
+        return self.csv or self.format
 
 
 class SetupStep(Value):

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from chaos_tasks import registry
 from chaos_tasks.errors import InjectError
 from chaos_tasks.faults.data.version import Change, VersionFault
-from chaos_tasks.model.formats import ALL, FOLDERS, Format
+from chaos_tasks.model.formats import ALL, FOLDERS, CsvDialect, Form, Format
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import DvcPlace
 from chaos_tasks.model.target import DvcSource
@@ -26,7 +26,7 @@ from chaos_tasks.targets.formats.files import file_format, rewrite
 from chaos_tasks.testing import conformance
 from tests.conformance.arrange_data import contexts
 from tests.dvc_sources import make_source
-from tests.format_data import NAMES, content, make
+from tests.format_data import NAMES, content, make, table
 
 ROWS = 60
 COLUMNS: Mapping[Format, Mapping[str, str]] = {
@@ -70,10 +70,20 @@ def claims() -> list[tuple[str, Format]]:
 MUTATIONS = [pair for pair in claims() if pair[0] not in VERSIONED]
 
 
-def apply(kind: str, form: Format, path: Path, fraction: float, scratch: Path, seed: int = 7) -> Change:
+def apply(
+    kind: str,
+    form: Format,
+    path: Path,
+    fraction: float,
+    scratch: Path,
+    seed: int = 7,
+    *,
+    dialect: CsvDialect | None = None,
+    params: Mapping[str, JsonValue] | None = None,
+) -> Change:
     """Only the mutation."""
-    fault, params = registry.fault(kind), params_of(kind, form, fraction)
-    place = DvcPlace(clone="-", source="-", commit="-", data=(path.name,), format=form)
+    fault, params = registry.fault(kind), params or params_of(kind, form, fraction)
+    place = DvcPlace(clone="-", source="-", commit="-", data=(path.name,), format=form, csv=dialect)
     handle = Handle(id="h", run_id="r", step="s", kind=kind, place=place, params=params, prior={}, seed=seed, epoch=1)
     typed = fault.params_type.model_validate(params)
     changed: Change = fault.change(handle, path, typed, contexts(scratch)())  # type: ignore[attr-defined]
@@ -121,7 +131,7 @@ def test_batches_of_any_size_give_the_same_bytes(
     apply(kind, form, large, 0.5, tmp_path / "s1")
     whole = file_format(form)
 
-    def in_small_batches(name: Format) -> FileFormat:
+    def in_small_batches(name: Form) -> FileFormat:
         made: FileFormat = type(whole)(7 if name == "csv" else 200)  # type: ignore[call-arg]  # rows, or bytes
         return made
 
@@ -138,6 +148,75 @@ def _users() -> list[object]:
 
     found = [module for name, module in sys.modules.items() if name.startswith("chaos_tasks.faults.data.")]
     return [module for module in found if hasattr(module, "file_format")]
+
+
+DIALECTS: Mapping[str, CsvDialect] = {
+    "headerless": CsvDialect(header=False, columns=("x", "count", "note", "late")),
+    "latin-1": CsvDialect(encoding="latin-1"),
+    "semicolons": CsvDialect(delimiter=";"),
+    "all-of-it": CsvDialect(header=False, columns=("x", "count", "note", "late"), delimiter="\t", encoding="latin-1"),
+}
+
+
+def _in(dialect: CsvDialect, path: Path) -> Path:
+    """The rows of `make`, as the dialect has them; every other note is in quotes that nobody needs."""
+    rows = table(ROWS).to_pylist()
+    lines = [list(rows[0])] if dialect.header else []
+    lines += [["" if value is None else str(value) for value in row.values()] for row in rows]
+    for number, line in enumerate(lines):
+        line[2] = f'"{line[2]}"' if number % 2 else line[2]
+    path.parent.mkdir(parents=True)
+    text = "\r\n".join(dialect.delimiter.join(line) for line in lines)
+    path.write_bytes(text.encode(dialect.encoding))
+    return path
+
+
+def _drift(dialect: CsvDialect) -> dict[str, JsonValue]:
+    return {"change": "rename", "column": "x", "to": "y"} if dialect.header else {"change": "drop", "column": "x"}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+@pytest.mark.parametrize("kind", [kind for kind, form in MUTATIONS if form == "csv"])
+def test_a_mutator_keeps_its_promises_in_a_dialect_of_csv(kind: str, dialect: CsvDialect, tmp_path: Path) -> None:
+    path = _in(dialect, tmp_path / "raw" / "a.csv")
+    before = path.read_bytes().split(b"\r\n")
+    params = _drift(dialect) if kind == "data.schema_drift" else params_of(kind, "csv", 0.2)
+    change = apply(kind, "csv", path, 0.2, tmp_path / "s1", dialect=dialect, params=params)
+    assert change.effective
+    after = path.read_bytes().split(b"\r\n")
+    if kind == "data.schema_drift":
+        assert [line.split(dialect.delimiter.encode())[-1] for line in after] == [
+            line.split(dialect.delimiter.encode())[-1] for line in before
+        ]
+        assert (after[0].startswith(b"y")) if dialect.header else (after != before)
+    elif kind == "data.duplicate_rows":
+        assert set(after) == set(before)
+        assert len(after) == len(before) + hits(change)
+    else:
+        assert 0 < sum(old != new for old, new in zip(before, after, strict=True)) <= hits(change)
+    assert dialect.header == (b"late" in after[0].split(dialect.delimiter.encode()))
+    if kind != "data.schema_drift":
+        assert file_format(dialect).rows(path) == len(after) - dialect.header
+
+
+def test_a_column_without_a_name_in_the_file_cannot_be_renamed(tmp_path: Path) -> None:
+    dialect = DIALECTS["headerless"]
+    path = _in(dialect, tmp_path / "raw" / "a.csv")
+    before = path.read_bytes()
+    rename: dict[str, JsonValue] = {"change": "rename", "column": "x", "to": "y"}
+    with pytest.raises(InjectError, match="has no header"):
+        apply("data.schema_drift", "csv", path, 0.2, tmp_path / "s1", dialect=dialect, params=rename)
+    assert path.read_bytes() == before
+
+
+def test_a_letter_that_the_encoding_does_not_have_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    path = _in(DIALECTS["latin-1"], tmp_path / "raw" / "a.csv")
+    path.write_bytes(path.read_bytes().replace("ü".encode("latin-1"), b"ue"))
+    before = path.read_bytes()
+    params: dict[str, JsonValue] = {"column": "note", "fraction": 0.5, "damage": "encoding"}
+    with pytest.raises(InjectError, match="a letter that latin-1 does not have"):
+        apply("data.text_damage", "csv", path, 0.5, tmp_path / "s1", dialect=DIALECTS["latin-1"], params=params)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("form", ALL)

@@ -13,9 +13,10 @@ from chaos_tasks.errors import InjectError
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.faults.data.drawing import Mask, MaskFile, Scored, Threshold, threshold
 from chaos_tasks.faults.data.version import note_name
+from chaos_tasks.model.formats import Form
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import DvcPlace
-from chaos_tasks.targets.formats.base import FileFormat, Format
+from chaos_tasks.targets.formats.base import FileFormat
 from chaos_tasks.targets.formats.files import file_format, rewrite
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ class Hit:
         }
 
 
-def format_of(handle: Handle) -> Format:
-    """Format of the place's data files."""
+def format_of(handle: Handle) -> Form:
+    """What the adapter of the place's data is looked up by."""
     if not isinstance(handle.place, DvcPlace):
         raise InjectError(f"a data fault cannot act on a place of type {handle.place.type}", handle_id=handle.id)
-    return handle.place.format
+    return handle.place.form
 
 
 def change_columns(

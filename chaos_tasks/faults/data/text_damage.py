@@ -65,9 +65,9 @@ class TextDamage(VersionFault[TextDamageParams]):
     def change(self, handle: Handle, file: Path, params: TextDamageParams, ctx: FaultContext) -> Change:
         """Damage, and say how many."""
         form = format_of(handle)
-        name = params.column or WHOLE.get(form)
+        name = params.column or (WHOLE.get(form) if isinstance(form, str) else None)
         if name is None:
-            raise InjectError(f"a {form} file has many columns", remedy="name the text's as `column`")
+            raise InjectError("a table has many columns", remedy="name the text's as `column`")
         require_columns(file_format(form).schema(file), file, [name])
 
         def score(batch: pa.RecordBatch, first: int) -> Scored:

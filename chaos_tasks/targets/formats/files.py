@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from chaos_tasks.model.formats import CsvDialect, Form
 from chaos_tasks.targets.directories import discard, put_in_place
 from chaos_tasks.targets.formats.base import FileFormat, Format, Transform
 from chaos_tasks.targets.objects import sync
@@ -24,13 +25,17 @@ ADAPTERS: Mapping[Format, str] = {
 """Each in a file of its own, imported when it is first asked for."""
 
 
-def file_format(name: Format) -> FileFormat:
-    """The adapter of that name."""
+def file_format(name: Form) -> FileFormat:
+    """The adapter of that name, or of CSV in a dialect."""
+    if isinstance(name, CsvDialect):
+        from chaos_tasks.targets.formats.csv import Csv
+
+        return Csv(dialect=name)
     module, _, attribute = ADAPTERS[name].partition(":")
     return cast(FileFormat, getattr(import_module(module), attribute)())
 
 
-def rewrite(name: Format, path: Path, transform: Transform) -> None:
+def rewrite(name: Form, path: Path, transform: Transform) -> None:
     """Replace data by their transformation.
 
     A file is replaced atomically; of a folder, a crash may leave only the old one under another name, which the undo

@@ -201,11 +201,32 @@ def test_files_of_ours_make_no_mirror_old_and_are_not_in_it_but_the_pipelines_ar
     assert git.show(tmp_path / "mirror", "HEAD", "experiments/model.yaml") == "depth: 3\n"
 
 
-def test_data_that_cannot_be_changed_are_left_out_with_the_reason(folder: Path, tmp_path: Path) -> None:
-    (folder / "data" / "rows.csv").write_bytes("a,late\ncaf\xe9,1\n".encode("latin-1"))
+@pytest.mark.parametrize(
+    ("content", "dialect", "why"),
+    [
+        ("a,late\ncaf\xe9,1\n".encode("latin-1"), {"encoding": "latin-1"}, "it is no UTF-8"),
+        (b"5.1,3.5,a\n4.9,,b\n4.7,3.2,a\n", {"header": False}, "its first line holds numbers"),
+        (b"a;late\n1,5;0\n2,5;1\n", {"delimiter": ";"}, "its first line has no comma"),
+        (b",0,1\n0,5,6\n1,7,8\n", {}, ""),
+        (b"name,late\na,b\nc,d\n", {}, ""),
+    ],
+)
+def test_how_a_csv_file_is_written_is_found_and_said(
+    folder: Path, tmp_path: Path, content: bytes, dialect: dict[str, object], why: str
+) -> None:
+    (folder / "data" / "rows.csv").write_bytes(content)
     target, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
-    assert target.source.data == ()
-    assert "no UTF-8 text" in text
+    assert target.source.data == ("data/rows.csv",)
+    assert (target.source.csv.model_dump(exclude_defaults=True) if target.source.csv else {}) == dialect
+    assert why in text
+
+
+def test_files_that_are_written_in_different_ways_are_not_taken_together(folder: Path, tmp_path: Path) -> None:
+    (folder / "data" / "more.csv").write_bytes(b"1;2\n3;4\n5;6\n")
+    (folder / "train.py").write_text(TRAIN + 'pd.read_csv("data/more.csv")\n')
+    target, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    assert target.source.data == ("data/rows.csv",)
+    assert "without data/more.csv: it is written in another way than data/rows.csv" in text
 
 
 @pytest.mark.parametrize("where", ["nowhere/at/all", "no_such_dag"])

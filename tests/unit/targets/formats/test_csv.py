@@ -20,5 +20,5 @@ def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
 def test_a_row_that_is_too_short_is_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("a,b\n1,x\n2\n")
-    with pytest.raises(SetupError, match="data row 2 has 1 fields, and the header has 2"):
+    with pytest.raises(SetupError, match="data row 2 has 1 fields, and there are 2 columns"):
         list(Csv().batches(file))

@@ -7,7 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from chaos_tasks.errors import SetupError
+from chaos_tasks.model.formats import CsvDialect
+from chaos_tasks.model.target import DvcSource
 from chaos_tasks.targets.formats.csv import Csv
 from chaos_tasks.targets.formats.files import rewrite
 from chaos_tasks.targets.formats.parquet import Parquet
@@ -55,6 +59,57 @@ def test_csv_keeps_the_text_to_the_letter(tmp_path: Path, ending: str, chunk_row
     file.write_bytes(ending.join(lines).encode())
     Csv(chunk_rows).write(file, target, same)
     assert target.read_bytes() == file.read_bytes()
+
+
+ODD = b'id,"name",x\r\n"1","a",2\n\n3,"b\n""c""",4,more\r\n5,,""\n6,d,7'
+
+
+def test_csv_rows_that_are_not_changed_keep_quotes_endings_and_what_stands_behind_them(tmp_path: Path) -> None:
+    file, target = tmp_path / "a.csv", tmp_path / "b.csv"
+    file.write_bytes(ODD)
+    Csv().write(file, target, same)
+    assert target.read_bytes() == ODD.replace(b"\n\n", b"\n")  # a blank line is no row
+
+    def hurt(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+        values = ["9" if value == "4" else value for value in batch.column("x").to_pylist()]
+        return batch.set_column(2, "x", pa.array(values, pa.string()))
+
+    Csv().write(file, target, hurt)
+    assert target.read_bytes() == ODD.replace(b"\n\n", b"\n").replace(b'"",4', b'"",9').replace(b'"", 9', b'"",9')
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_every_byte_comes_back_in_latin_1_and_a_byte_order_mark_in_utf_8(tmp_path: Path, mark: bytes) -> None:
+    file, target = tmp_path / "a.csv", tmp_path / "b.csv"
+    bytes_of_all = bytes(one for one in range(256) if one not in b'\r\n",')
+    file.write_bytes(b"id,text\n1," + bytes_of_all + b"\n")
+    Csv(dialect=CsvDialect(encoding="latin-1")).write(file, target, same)
+    assert target.read_bytes() == file.read_bytes()
+    file.write_bytes(mark + "id,text\n1,é\n".encode())
+    assert Csv().schema(file).names == ["id", "text"]
+    Csv().write(file, target, same)
+    assert target.read_bytes() == file.read_bytes()
+
+
+def test_csv_without_a_header_has_numbers_for_names_and_names_are_held_to_its_width(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("1,2\n3,4\n")
+    plain = Csv(dialect=CsvDialect(header=False))
+    assert plain.schema(file).names == ["0", "1"]
+    assert plain.rows(file) == 2
+    with pytest.raises(SetupError, match=r"2 fields, and `source\.csv\.columns` names 1"):
+        Csv(dialect=CsvDialect(header=False, columns=("a",))).schema(file)
+    file.write_text("a,a\n1,2\n")
+    with pytest.raises(SetupError, match="two columns called 'a'"):
+        Csv().schema(file)
+
+
+@pytest.mark.parametrize("wrong", [{"columns": ["a"]}, {"header": False, "columns": ["a", "a"]}, {"delimiter": ";;"}])
+def test_a_dialect_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        CsvDialect.model_validate(wrong)
+    with pytest.raises(ValidationError, match="the format is parquet"):
+        DvcSource.model_validate({"repo": "r", "data": ["a"], "csv": {"header": False}})
 
 
 def test_a_failed_rewrite_leaves_the_file_alone(tmp_path: Path) -> None:
