@@ -78,9 +78,23 @@ def _source(subject: str, target: Target, fields: bool) -> Iterator[Finding]:
         return
     sealed = "a sealed set" if version.sealed else "no sealed set"
     yield good(subject, f"{source.repo} at {version.commit[:12]}: {len(version.data)} data files, {sealed}")
+    if not fields:
+        yield from _servers(subject, target, version.commit)
     if version.sealed is None and fields:
         remedy = "name a DVC-tracked evaluation set in `source.sealed`"
         yield warn(subject, "metrics come from data that faults may reach", remedy)
+
+
+def _servers(subject: str, target: Target, commit: str) -> Iterator[Finding]:
+    """An MLflow server whose address stands in the pipeline's code gets the runs of all trials."""
+    from chaos_tasks.discovery.knowing import scripts_of
+    from chaos_tasks.tracking.reach import without_password
+
+    for name, facts in scripts_of(target, commit):
+        for one in facts.servers:
+            text = f"{name}, line {one.line}: its MLflow server {without_password(one.text)} stands in the code"
+            remedy = "trials log there; let it read MLFLOW_TRACKING_URI, or keep the server out of reach of trials"
+            yield warn(subject, text, remedy)
 
 
 def _faults(subject: str, target: Target, entry: TargetEntry) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from chaos_tasks.discovery import python_reading
 from chaos_tasks.discovery.data_files import format_of
 from chaos_tasks.discovery.found import Guess, Missing, Pipeline
 from chaos_tasks.discovery.python_reading import SEED, Facts
-from chaos_tasks.discovery.scripts import environment_of
+from chaos_tasks.discovery.scripts import environment_of, servers_of
 from chaos_tasks.errors import SetupError
 
 
@@ -236,3 +236,5 @@ def _missing(
             yield Missing(field="source.data", why=f"{one.value} is not there", rules_out="any trial: run `dvc pull`")
     if not metrics and not printed and not any(one.logged for one in facts.values()):
         yield Missing(field="reads.metrics", why="no stage has metrics", rules_out="checks of the model")
+    for name, one in facts.items():
+        yield from servers_of(one, f" of stage {name}")

@@ -137,15 +137,21 @@ def _versions(target: Target, commit: str, pointer: str) -> int:
 
 def _label_names(target: Target, commit: str) -> Iterator[str]:
     """What the scripts of the repository split off as the label."""
+    for _, facts in scripts_of(target, commit):
+        yield from (one.text for one in facts.labels)
+
+
+def scripts_of(target: Target, commit: str) -> Iterator[tuple[str, python_reading.Facts]]:
+    """The Python files of the repository, the first 200 of them, and what each is."""
     from chaos_tasks.targets import dvc_bytes, git
 
     with dvc_bytes.readable(target.source.repo) as folder, tempfile.TemporaryDirectory() as temporary:
-        scripts = [name for name in git.git(folder, "ls-tree", "-r", "--name-only", commit).split("\n")]
-        for number, name in enumerate(one for one in scripts if one.endswith(".py")):
+        tree = git.git(folder, "ls-tree", "-r", "--name-only", "-z", commit).split("\0")
+        for number, name in enumerate([one for one in tree if one.endswith(".py")][:200]):
             text = git.show(folder, commit, name)
-            if text is None or number > 200:
+            if text is None:
                 continue
             copy = Path(temporary) / f"{number}.py"
             copy.write_text(text, encoding="utf-8")
             with suppress(SquallError):
-                yield from (one.text for one in python_reading.read(copy).labels)
+                yield name, python_reading.read(copy)

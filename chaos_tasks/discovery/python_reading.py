@@ -53,6 +53,7 @@ class Facts(Value):
     environment: tuple[Named, ...] = ()
     required_environment: tuple[Named, ...] = ()
     elsewhere: tuple[Named, ...] = ()
+    servers: tuple[Named, ...] = ()
     labels: tuple[Named, ...] = ()
     modules: tuple[str, ...] = ()
     runs: bool = False
@@ -84,6 +85,7 @@ def read(path: Path) -> Facts:
         environment=tuple(one for one, _ in environment),
         required_environment=tuple(one for one, needed in environment if needed),
         elsewhere=tuple(_elsewhere(calls, names)),
+        servers=tuple(_servers(tree, calls, names)),
         labels=tuple(_labels(tree, calls)),
         modules=tuple(sorted(set(_modules(tree)))),
         runs=any(_is_main(node) for node in tree.body) or any(isinstance(node, ast.Expr) for node in tree.body[1:]),
@@ -247,6 +249,24 @@ def _elsewhere(calls: list[ast.Call], names: Mapping[str, str]) -> Iterator[Name
             where = "the network"
         if where:
             yield Named(text=where, line=call.lineno)
+
+
+def _servers(tree: ast.AST, calls: list[ast.Call], names: Mapping[str, str]) -> Iterator[Named]:
+    """MLflow servers whose address stands in the code: no variable of the environment sends the runs elsewhere."""
+    told: list[tuple[ast.expr, int]] = []
+    for call in calls:
+        given = [one.value for one in call.keywords if one.arg in {"uri", "tracking_uri"}]
+        if name_of(call.func) in {"set_tracking_uri", "MlflowClient"}:
+            told += [(one, call.lineno) for one in (*call.args[:1], *given)]
+        if dotted(call.func) == "dagshub.init":
+            yield Named(text="DagsHub", line=call.lineno)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and any("MLFLOW_TRACKING_URI" in ast.unparse(one) for one in node.targets):
+            told.append((node.value, node.lineno))
+    for value, line in told:
+        text = text_of(value, names) or ""
+        if text.startswith(("http://", "https://", "databricks")):
+            yield Named(text=text, line=line)
 
 
 def _labels(tree: ast.AST, calls: list[ast.Call]) -> Iterator[Named]:

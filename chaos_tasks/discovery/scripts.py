@@ -10,6 +10,7 @@ from chaos_tasks.discovery import python_reading
 from chaos_tasks.discovery.data_files import is_data, resolve
 from chaos_tasks.discovery.found import Guess, Missing, Pipeline
 from chaos_tasks.discovery.python_reading import SEED, Facts, Option
+from chaos_tasks.tracking.reach import without_password
 
 _METRIC_FILES = ("metric", "score", "result", "eval", "report", "performance", "summary")
 _INPUTS = ("data", "input", "train", "csv", "dataset", "file", "path")
@@ -154,10 +155,18 @@ def _missing(facts: Facts, data: tuple[Guess, ...], seed: Option | None, measure
             why=f"line {one.line} needs {one.text}",
             rules_out="any trial, until you add it",
         )
+    yield from servers_of(facts, "")
     for one in facts.elsewhere:
         if one.text == "the network":
             yield Missing(field="writes", why=f"line {one.line} uses the network", rules_out="runs without it")
             return
+
+
+def servers_of(facts: Facts, of: str) -> Iterator[Missing]:
+    """MLflow servers that a trial cannot be kept away from; ``of`` says whose line it is."""
+    for one in facts.servers:
+        why = f"line {one.line}{of} sets the MLflow server {without_password(one.text)}, which no variable redirects"
+        yield Missing(field="writes", why=why, rules_out="trials that leave it alone: their runs are logged there")
 
 
 def local_scripts(root: Path) -> Mapping[Path, Facts]:

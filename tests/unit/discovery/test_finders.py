@@ -221,6 +221,17 @@ def test_how_a_csv_file_is_written_is_found_and_said(
     assert why in text
 
 
+def test_a_server_in_the_code_is_named_without_its_password(folder: Path, tmp_path: Path) -> None:
+    server = "import mlflow\nmlflow.set_tracking_uri('https://me:secret@mlflow.org')\n"
+    (folder / "train.py").write_text(server + TRAIN)
+    _, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    assert "line 2 sets the MLflow server https://me@mlflow.org, which no variable redirects" in text
+    assert "secret" not in text
+    (folder / "dvc.yaml").write_text(DVC)
+    _, text = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    assert "line 2 of stage train sets the MLflow server" in text
+
+
 def test_files_that_are_written_in_different_ways_are_not_taken_together(folder: Path, tmp_path: Path) -> None:
     (folder / "data" / "more.csv").write_bytes(b"1;2\n3;4\n5;6\n")
     (folder / "train.py").write_text(TRAIN + 'pd.read_csv("data/more.csv")\n')

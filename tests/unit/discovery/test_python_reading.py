@@ -100,6 +100,23 @@ model.fit(X, y)
     assert facts.trains
 
 
+@pytest.mark.parametrize(
+    ("code", "server"),
+    [
+        ('import mlflow\nURI = "http://10.0.0.1:5000"\nmlflow.set_tracking_uri(URI)\n', "http://10.0.0.1:5000"),
+        ('import mlflow\n\nmlflow.set_tracking_uri(uri="databricks")\n', "databricks"),
+        ('import os\n\nos.environ["MLFLOW_TRACKING_URI"] = "https://x.org"\n', "https://x.org"),
+        ('import dagshub\n\ndagshub.init(repo_owner="me", repo_name="it", mlflow=True)\n', "DagsHub"),
+        ('import mlflow, os\n\nmlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])\n', None),
+        ('import mlflow\n\nmlflow.set_tracking_uri("sqlite:///mlflow.db")\n', None),
+    ],
+)
+def test_a_server_that_stands_in_the_code_is_seen(tmp_path: Path, code: str, server: str | None) -> None:
+    (tmp_path / "train.py").write_text(code)
+    found = read(tmp_path / "train.py").servers
+    assert [(one.text, one.line) for one in found] == ([(server, 3)] if server else [])
+
+
 def test_what_is_no_python_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="cannot be read as Python"):
         _read(tmp_path, "print 'python 2'\n")
