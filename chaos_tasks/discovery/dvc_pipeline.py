@@ -236,5 +236,5 @@ def _missing(
             yield Missing(field="source.data", why=f"{one.value} is not there", rules_out="any trial: run `dvc pull`")
     if not metrics and not printed and not any(one.logged for one in facts.values()):
         yield Missing(field="reads.metrics", why="no stage has metrics", rules_out="checks of the model")
-    for name, one in facts.items():
-        yield from servers_of(one, f" of stage {name}")
+    for name, found in facts.items():
+        yield from servers_of(found, f" of stage {name}")
