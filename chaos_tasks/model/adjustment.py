@@ -21,7 +21,7 @@ class Standing(StrEnum):
     OBSERVED = "observed"  # a trial did what it must not: seen, not inferred, and so never adjusted away
     STANDS = "stands"  # a failure of the mean or the like that stands among all questions of the night
     CONFIRMED = "confirmed"  # stands among all questions of all nights, by the evidence of several nights
-    ALONE = "alone"  # would count if it had been the only question; among so many it may be chance
+    ALONE = "alone"  # sure if it had been the only question; among so many not yet
 
 
 class NightsState(Value):

@@ -174,7 +174,7 @@ def build_report(
 
 
 def _order(row: Row) -> tuple[int, bool, datetime, str]:
-    """The most urgent first, what may be chance after what stands, then the oldest."""
+    """The most urgent first, what is sure alone after what stands, then the oldest."""
     return list(Urgency).index(row.urgency), row.standing is Standing.ALONE, row.since, row.experiment
 
 

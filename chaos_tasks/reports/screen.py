@@ -87,7 +87,7 @@ def _effect(row: Row, room: int) -> str:
     """The effect, and what is left of it among many questions: in full where it fits, for the heading says the rest."""
     whole = f"{row.effect}; {row.among_many}"
     if row.standing is Standing.ALONE:
-        return whole if len(whole) <= room else f"{row.effect}; may be chance"
+        return whole if len(whole) <= room else f"{row.effect}; sure alone"
     return whole if row.standing is Standing.CONFIRMED else row.effect
 
 

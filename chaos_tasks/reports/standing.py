@@ -10,7 +10,7 @@ from chaos_tasks.model.base import Value
 from chaos_tasks.model.record import Stored
 from chaos_tasks.model.verdict import Outcome
 
-CHANCE = "alone it would count; among tonight's {questions} it may be chance"
+ALONE = "sure alone, not yet among tonight's {questions}: another night tells"
 
 
 class AmongMany(Value):
@@ -22,18 +22,18 @@ class AmongMany(Value):
     observed: int
     stand: int
     confirmed: int
-    may_be_chance: int
+    alone: int
     within_night: str
     over_nights: str
 
     @property
     def sentence(self) -> str:
-        """'deviated 4: 2 seen, 1 stands among tonight's 36 questions, 1 may be chance'."""
+        """'deviated 4: 2 seen, 1 stands among tonight's 36 questions, 1 is sure alone'."""
         parts = [
             (self.observed, "seen"),
             (self.stand, f"{'stands' if self.stand == 1 else 'stand'} among tonight's {_questions(self.questions)}"),
             (self.confirmed, "confirmed over nights"),
-            (self.may_be_chance, "may be chance"),
+            (self.alone, f"{'is' if self.alone == 1 else 'are'} sure alone"),
         ]
         said = ", ".join(f"{number} {words}" for number, words in parts if number)
         return f"deviated {self.deviated}: {said}" if said else f"deviated {self.deviated}"
@@ -55,7 +55,7 @@ def among_many(adjusted: Adjusted) -> AmongMany:
         observed=deviated.count(Standing.OBSERVED),
         stand=deviated.count(Standing.STANDS),
         confirmed=deviated.count(Standing.CONFIRMED),
-        may_be_chance=deviated.count(Standing.ALONE),
+        alone=deviated.count(Standing.ALONE),
         within_night=adjusted.within_night,
         over_nights=adjusted.over_nights,
     )
@@ -77,7 +77,7 @@ def _words(one: AskedExperiment, questions: int) -> str:
         case Standing.CONFIRMED:
             return f"confirmed over nights by {one.confirmed_by}"
         case Standing.ALONE:
-            return CHANCE.format(questions=_questions(questions))
+            return ALONE.format(questions=_questions(questions))
     return ""
 
 

@@ -25,7 +25,7 @@ def night_numbers(report: NightReport) -> dict[str, float]:
         found |= {
             "night.questions": many.questions,
             "night.stand": many.observed + many.stand + many.confirmed,
-            "night.may_be_chance": many.may_be_chance,
+            "night.sure_alone": many.alone,
         }
     for one in report.scores:
         values = {"": one.value, ".low": one.low, ".high": one.high, ".coverage": one.coverage}

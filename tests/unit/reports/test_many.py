@@ -21,7 +21,7 @@ from chaos_tasks.reports.screen import first_screen
 from tests.unit.judging import cases
 from tests.unit.reports.nights import KINDS, NOW, TONIGHT, two_nights
 
-CHANCE = "alone it would count; among tonight's 12 questions it may be chance"
+ALONE = "sure alone, not yet among tonight's 12 questions: another night tells"
 
 
 def with_standing(name: str, standing: Standing) -> list[Stored]:
@@ -74,23 +74,23 @@ def test_an_adjusted_night_changes_no_row_but_says_what_is_left_of_it() -> None:
     assert after.held == before.held
 
 
-def test_what_may_be_chance_is_marked_in_every_rendering() -> None:
+def test_what_is_sure_alone_is_marked_in_every_rendering() -> None:
     records = with_standing("label-flip", Standing.ALONE)
     report = reported(records)
     (row,) = [row for row in report.act_on if row.experiment == "label-flip"]
-    assert row.among_many == CHANCE
-    assert CHANCE in render_html(report, dossiers(records)).replace("&#39;", "'")
-    assert CHANCE in render_markdown(report).replace("\\", "")
+    assert row.among_many == ALONE
+    assert ALONE in render_html(report, dossiers(records)).replace("&#39;", "'")
+    assert ALONE in render_markdown(report).replace("\\", "")
     screen = first_screen(report)
-    assert "margin 0.010; may be chance" in screen
-    assert "1 may be chance" in screen
+    assert "margin 0.010; sure alone" in screen
+    assert "1 is sure alone" in screen
 
 
 def test_the_screen_says_it_in_full_where_it_fits() -> None:
-    assert CHANCE in first_screen(reported(with_standing("label-flip", Standing.ALONE)), width=140)
+    assert ALONE in first_screen(reported(with_standing("label-flip", Standing.ALONE)), width=140)
 
 
-def test_what_may_be_chance_comes_after_what_stands() -> None:
+def test_what_is_sure_alone_comes_after_what_stands() -> None:
     """Among findings of one urgency."""
     records = with_standing("unit-change", Standing.ALONE)
     late = with_standing("stale-version", Standing.ALONE)
@@ -105,7 +105,7 @@ def test_the_heading_counts_what_deviated_and_what_stands() -> None:
     report = reported(with_standing("label-flip", Standing.OBSERVED))
     assert report.among_many is not None
     counts = report.among_many
-    assert counts.deviated == counts.observed + counts.stand + counts.confirmed + counts.may_be_chance == 4
+    assert counts.deviated == counts.observed + counts.stand + counts.confirmed + counts.alone == 4
     assert "ACT ON  4  deviated 4: 1 seen, 3 stand among tonight's 12 questions" in first_screen(report)
 
 
