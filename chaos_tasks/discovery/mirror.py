@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value
 from chaos_tasks.targets import git
+from chaos_tasks.targets.directories import keep_folder
 from chaos_tasks.targets.objects import Objects, md5_of
 
 LARGEST_BYTES = 2 << 30
@@ -44,12 +45,15 @@ def make(root: Path, dest: Path, data: Sequence[str]) -> str:
     for old in _tracked(dest):
         (dest / old).unlink(missing_ok=True)
     cache = Objects(dest / ".dvc" / "cache")
+    for one in data:
+        if (root / one).exists():
+            (dest / one).parent.mkdir(parents=True, exist_ok=True)
+            _point(root / one, dest / one, cache)
+    folders = {PurePosixPath(one) for one in data}
     for path in files:
         target = dest / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        if str(path) in data:
-            _point(root / path, target, cache)
-        elif not _is_pointer_of(path, data):
+        if path not in folders and folders.isdisjoint(path.parents) and not _is_pointer_of(path, data):
             shutil.copyfile(root / path, target)
             target.chmod((root / path).stat().st_mode & 0o777)
     (dest / ".dvc" / "config").write_text("")
@@ -109,10 +113,16 @@ def _tracked(dest: Path) -> list[str]:
 
 
 def _point(source: Path, target: Path, cache: Objects) -> None:
-    md5 = md5_of(source)
-    if not cache.holds(md5):
-        cache.put(source, md5)
-    pointer = f"outs:\n- md5: {md5}\n  size: {source.stat().st_size}\n  hash: md5\n  path: {json.dumps(target.name)}\n"
+    """Into the cache, and a pointer to it; a directory by a manifest, as DVC has it."""
+    counted = ""
+    if source.is_dir():
+        kept, count = keep_folder(cache, source)
+        md5, size, counted = kept.md5, kept.size or 0, f"  nfiles: {count}\n"
+    else:
+        md5, size = md5_of(source), source.stat().st_size
+        if not cache.holds(md5):
+            cache.put(source, md5)
+    pointer = f"outs:\n- md5: {md5}\n  size: {size}\n{counted}  hash: md5\n  path: {json.dumps(target.name)}\n"
     target.with_name(f"{target.name}.dvc").write_text(pointer, encoding="utf-8")
 
 

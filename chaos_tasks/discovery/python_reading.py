@@ -186,8 +186,18 @@ def _in_line(call: ast.Call) -> Iterator[tuple[str, Named]]:
             yield from _metric(before, call.lineno)
     elif isinstance(first, ast.Constant) and len(call.args) > 1:
         yield from _metric(str(first.value), call.lineno)
+    elif isinstance(first, ast.Name | ast.BinOp) and len(call.args) == 1:
+        yield from _bare(first, call.lineno)
     elif isinstance(first, ast.Call) and SCORING.search(name_of(first.func)) and "report" not in name_of(first.func):
         yield name_of(first.func), Named(text=rf"^\s*{NUMBER}\s*$", line=call.lineno)
+
+
+def _bare(value: ast.expr, line: int) -> Iterator[tuple[str, Named]]:
+    """`print(accuracies * 100)`: a line of numbers alone, of which the first is taken."""
+    names = [node.id for node in ast.walk(value) if isinstance(node, ast.Name)]
+    named = next((one for one in names if METRIC.search(one.replace("_", " "))), None)
+    if named is not None:
+        yield named.lower(), Named(text=rf"^\s*\[?\s*{NUMBER}[-+\s\d.,e]*\]?\s*$", line=line)
 
 
 def _in_f_string(text: ast.JoinedStr, line: int) -> Iterator[tuple[str, Named]]:

@@ -97,16 +97,17 @@ def asks_for_data(name: str) -> bool:
 def _data(root: Path, script: Path, facts: Facts) -> Iterator[Guess]:
     """Data files that exist and are named in the script, but not those that it writes."""
     written = {str(path) for one in facts.writes if (path := resolve(root, script, one.text)) is not None}
-    seen: set[str] = set()
+    found: dict[str, int] = {}
     named = [(one.text, one.line) for one in facts.texts]
     named += [(one.default, one.line) for one in facts.options if one.default]
     for text, line in named:
         path = resolve(root, script, text)
-        if path is None or str(path) in written or str(path) in seen or not is_data(root / path):
-            continue
-        seen.add(str(path))
-        yield Guess(value=str(path), why=f"{script.name} names it in line {line}")
-    if not seen:
+        if path is not None and str(path) not in written and is_data(root / path):
+            found.setdefault(str(path), line)
+    for name, line in found.items():
+        if not any(other.startswith(f"{name}/") for other in found):  # of a folder in a folder, the inner one
+            yield Guess(value=name, why=f"{script.name} names it in line {line}")
+    if not found:
         yield from _only_one(root)
 
 

@@ -17,9 +17,9 @@ _MIRRORED = "${SQUALL_HOME}/mirrors/%s"
 def source_of(pipeline: Pipeline, home: Path, name: str, *, write: bool = True) -> Source:
     """The source; makes the mirror where one is needed, unless told to write nothing."""
     usable, left_out = _usable(pipeline)
-    form = _common(usable)
+    form = _common(pipeline.root, usable)
     for path in usable:
-        if data_files.format_of(path) != form:
+        if data_files.format_of(path, pipeline.root) != form:
             left_out[path] = f"is no {form}; a target has data of one format"
     writing = _written(pipeline.root, [path for path in usable if path not in left_out], left_out)
     data = tuple(path for path in usable if path not in left_out)
@@ -59,9 +59,9 @@ def _usable(pipeline: Pipeline) -> tuple[list[str], dict[str, str]]:
     for one in pipeline.data:
         path = pipeline.root / one.value
         why = ""
-        if data_files.format_of(one.value) is None:
+        if data_files.format_of(one.value, pipeline.root) is None:
             why = f"{path.suffix or 'this'} is no format that data faults change ({', '.join(data_files.formats())})"
-        elif not path.is_file() and not _can_be_brought(pipeline.root, one.value):
+        elif not path.exists() and not _can_be_brought(pipeline.root, one.value):
             why = (
                 "is not there, and neither DVC's cache nor a remote has it: run `dvc pull`, then `squall init --force`"
             )
@@ -84,8 +84,8 @@ def _can_be_brought(root: Path, path: str) -> bool:
         return False
 
 
-def _common(paths: list[str]) -> str:
-    counted = Counter(data_files.format_of(path) or "" for path in paths)
+def _common(root: Path, paths: list[str]) -> str:
+    counted = Counter(data_files.format_of(path, root) or "" for path in paths)
     return counted.most_common(1)[0][0] if counted else "csv"
 
 
@@ -116,4 +116,4 @@ def _bytes_are_there(root: Path, path: str) -> bool:
     output = find_output(git.reader(root, commit), path, str(root))
     if Objects(dvc_config.source_cache(root, sections)).path(output.md5).is_file():
         return True
-    return any(name.startswith("remote ") for name in sections) and not (root / path).is_file()
+    return any(name.startswith("remote ") for name in sections) and not (root / path).exists()

@@ -234,6 +234,28 @@ def _missing_values(target: Target, known: Known, file: DataFile) -> Suggestion 
 
 
 @_of_a_table
+def _damage(target: Target, known: Known, file: DataFile) -> Suggestion | str:
+    """Images, or texts where nothing but text is in the data."""
+    images = target.source.format == "images"
+    if not images and target.source.format not in ("text", "texts"):
+        return "which column is text is not known; name it as `column` yourself"
+    what, how, fault = ("images", "noise", "data.image_damage") if images else ("texts", "typos", "data.text_damage")
+    checks, analysis, trainings, words = _quality(known)
+    params = {"path": file.path, "fraction": 0.3, "damage": how}
+    return Suggestion(
+        name=_name(target, f"{what}-damaged"),
+        fault=fault,
+        hypothesis=f"With {how} in 30 % of the {what}, the data are refused, or {words}.",
+        why="A worn sensor, a bad scan, hurried typing: each file still opens, so nothing stops.",
+        trainings=trainings,
+        checks=checks,
+        step=_data_step("damage", fault, params),
+        analysis=analysis,
+        guards={"blast_radius": 0.35},
+    )
+
+
+@_of_a_table
 def _schema_drift(target: Target, known: Known, file: DataFile) -> Suggestion | str:
     column = _feature(file)
     if column is None:
@@ -401,6 +423,8 @@ MAKERS: Mapping[str, Maker] = {  # silent harm first, then what one training tel
     "data.label_flip": _label_flip,
     "data.schema_drift": _schema_drift,
     "data.missing_values": _missing_values,
+    "data.image_damage": _damage,
+    "data.text_damage": _damage,
     "data.stale_version": _stale_version,
     "data.object_bitrot": _object_bitrot,
     "process.kill": _kill,

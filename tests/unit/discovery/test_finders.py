@@ -8,14 +8,18 @@ import pytest
 
 from chaos_tasks.discovery import finders, mirror
 from chaos_tasks.discovery.found import Pipeline
+from chaos_tasks.discovery.knowing import know
 from chaos_tasks.discovery.sources import source_of
+from chaos_tasks.discovery.suggesting import suggest
 from chaos_tasks.discovery.writing import content_lines, slug, target_file
 from chaos_tasks.errors import SetupError
 from chaos_tasks.loading import load_target
 from chaos_tasks.model.target import CommandWorkload, MlflowProjectWorkload, Target
-from chaos_tasks.targets import git
+from chaos_tasks.settings import TargetEntry
+from chaos_tasks.targets import dvc, git
 from chaos_tasks.workloads.aside import _parse
 from chaos_tasks.workloads.command import render
+from tests.format_data import image
 
 TRAIN = """\
 import argparse, json
@@ -219,6 +223,30 @@ def test_how_a_csv_file_is_written_is_found_and_said(
     assert target.source.data == ("data/rows.csv",)
     assert (target.source.csv.model_dump(exclude_defaults=True) if target.source.csv else {}) == dialect
     assert why in text
+
+
+def test_a_folder_of_images_is_one_piece_of_data_and_its_mirror_can_be_laid_out(folder: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        file = folder / "pictures" / "train" / ("early", "late")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image(file, number)
+    (folder / "train.py").write_text(
+        "import os\nfrom x import fit\nTOP = 'pictures'\nfit(os.path.join(TOP, 'train'))\n"
+    )
+    target, _ = _load(finders.choose(str(folder)).find(str(folder)), tmp_path)
+    assert target.source.data == ("pictures/train",)
+    assert target.source.format == "images"
+    version = dvc.resolve(target.source)
+    dvc.export(target.source, version, "pictures/train", tmp_path / "copy")
+    before = {path.relative_to(folder / "pictures" / "train"): path.read_bytes() for path in folder.rglob("*.png")}
+    copied = {path.relative_to(tmp_path / "copy"): path.read_bytes() for path in (tmp_path / "copy").rglob("*.png")}
+    assert copied == before
+    assert not list((tmp_path / "home" / "mirrors" / "my-model" / "pictures").rglob("*.png"))
+    found = suggest(target, TargetEntry(file="t", environment="dev", families=("data",)), know(target, tmp_path))
+    kinds = {one.fault: one for one in found.experiments}
+    assert kinds["data.image_damage"].step["params"] == {"path": "pictures/train", "fraction": 0.3, "damage": "noise"}
+    assert kinds["data.label_flip"].step["params"]["column"] == "label"
+    assert {one.fault for one in found.refused} >= {"data.missing_values", "data.text_damage", "data.schema_drift"}
 
 
 def test_a_server_in_the_code_is_named_without_its_password(folder: Path, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def test_options_of_argparse_click_and_typer(
         ('print("val loss {:.2f}".format(x))', "val_loss", "val loss 1e-3", "1e-3"),
         ('logging.info(f"F1 score: {f1}")', "f1_score", "INFO F1 score: nan", "nan"),
         ("print(clf.score(X, y))", "score", "0.98", "0.98"),
+        ("print(mse)", "mse", "0.25", "0.25"),
+        ("print(accuracy_result * 100)", "accuracy_result", "[94.1 95.25  9.e1]", "94.1"),
     ],
 )
 def test_a_printed_number_gets_a_name_and_a_pattern_that_reads_it(
@@ -57,7 +59,7 @@ def test_a_printed_number_gets_a_name_and_a_pattern_that_reads_it(
 
 
 def test_words_that_are_no_measure_are_not_read_as_one(tmp_path: Path) -> None:
-    assert not _read(tmp_path, 'import a\nprint("Rows:", n)\nprint("done")\n').printed
+    assert not _read(tmp_path, 'import a\nprint("Rows:", n)\nprint("done")\nprint(rows)\n').printed
 
 
 def test_paths_put_together_are_known_and_nothing_is_run(tmp_path: Path) -> None:
