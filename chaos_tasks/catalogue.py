@@ -9,7 +9,7 @@ from chaos_tasks.errors import SquallError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Reversibility
 from chaos_tasks.model.place import DvcPlace, InstancePlace, ProcessPlace, S3Place, StreamPlace, TaskPlace
-from chaos_tasks.model.target import Ec2InstanceResource, RedisStreamResource, S3Resource, Target
+from chaos_tasks.model.target import AirflowDagWorkload, Ec2InstanceResource, RedisStreamResource, S3Resource, Target
 
 _OF_RESOURCES: Mapping[type[Value], type[Value]] = {
     S3Resource: S3Place,
@@ -21,7 +21,8 @@ _OF_RESOURCES: Mapping[type[Value], type[Value]] = {
 def places_of(target: Target) -> frozenset[type[Value]]:
     """Sorts of place that a target has: its data, its processes, its task, and one per declared resource."""
     data: set[type[Value]] = {DvcPlace} if target.source.data else set()
-    return frozenset({*data, ProcessPlace, TaskPlace, *(_OF_RESOURCES[type(one)] for one in target.resources.values())})
+    processes = {TaskPlace} if isinstance(target.workload, AirflowDagWorkload) else {ProcessPlace, TaskPlace}
+    return frozenset({*data, *processes, *(_OF_RESOURCES[type(one)] for one in target.resources.values())})
 
 
 def ruled_out(kind: str, target: Target, *, disposable: bool = True) -> str:

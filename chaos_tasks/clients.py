@@ -4,9 +4,11 @@ A credentials file is JSON, readable by its owner only (mode 0600), and named by
 
     {"injector": {"access_key_id": "...", "secret_access_key": "...", "session_token": "..."},
      "reverter": {"profile": "squall-reverter"},
-     "pipeline": {}}
+     "pipeline": {},
+     "airflow": {"user": "...", "password": "..."}}
 
-A profile is one of the AWS configuration's; `{}` is the AWS SDK's default chain (instance role, web identity).
+A profile is one of the AWS configuration's; `{}` is the AWS SDK's default chain (instance role, web identity).  Airflow
+takes a user with a password, or a token.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError, model_validator
 
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value
-from chaos_tasks.ports import CallerClient
+from chaos_tasks.ports import AIRFLOW_LOGIN, CallerClient
 from chaos_tasks.redacting import know, passwords_of, reveal
 
 if TYPE_CHECKING:
@@ -41,15 +43,22 @@ ATTEMPTS = 2
 
 
 class Credential(Value):
-    """One identity: a key pair, a profile, or (empty) the default chain."""
+    """One identity: a key pair, a profile, or (empty) the default chain; or a login of Airflow's."""
 
     access_key_id: str = ""
     secret_access_key: SecretStr = SecretStr("")
     session_token: SecretStr = SecretStr("")
     profile: str = ""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    token: SecretStr = SecretStr("")
 
     @model_validator(mode="after")
-    def _is_one_of_three(self) -> Self:
+    def _is_one_sort(self) -> Self:
+        if bool(self.user) != bool(self.password):
+            raise ValueError("give both user and password, or neither")
+        if (self.user or self.token) and (self.access_key_id or self.profile):
+            raise ValueError("give a login of Airflow's or one of AWS's, not both")
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise ValueError("give both access_key_id and secret_access_key, or neither")
         if self.profile and self.access_key_id:
@@ -67,14 +76,16 @@ class Credential(Value):
         return {name: value for name, value in given.items() if value}
 
     def environment(self) -> dict[str, str]:
-        """The variables that every AWS client reads."""
+        """The variables that every AWS client reads; of a login of Airflow's, ours."""
         names = {
             "aws_access_key_id": "AWS_ACCESS_KEY_ID",
             "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
             "aws_session_token": "AWS_SESSION_TOKEN",
             "profile_name": "AWS_PROFILE",
         }
-        return {names[name]: value for name, value in self.session_arguments().items()}
+        keys = {names[name]: value for name, value in self.session_arguments().items()}
+        login = (self.user, self.password.get_secret_value(), self.token.get_secret_value())
+        return {**keys, **{name: value for name, value in zip(AIRFLOW_LOGIN, login, strict=True) if value}}
 
 
 class NamedClients:
@@ -153,7 +164,11 @@ class NamedClients:
 def from_credentials(credentials: Mapping[str, Mapping[str, str]]) -> NamedClients:
     """Clients for these named credentials; raises SetupError naming the wrong one, never its content."""
     parsed = {name: _parsed(name, given) for name, given in credentials.items()}
-    hidden = [secret for one in parsed.values() for secret in (one.secret_access_key, one.session_token)]
+    hidden = [
+        secret
+        for one in parsed.values()
+        for secret in (one.secret_access_key, one.session_token, one.password, one.token)
+    ]
     know(secret.get_secret_value() for secret in hidden)
     return NamedClients(parsed)
 

@@ -20,7 +20,8 @@ from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import RecordKind, TrialEnd, TrialStart
-from chaos_tasks.model.spec import FiringSpec, TrialSpec
+from chaos_tasks.model.spec import FiringSpec, TaskAddress, TrialSpec
+from chaos_tasks.model.target import AirflowDagWorkload, Target
 from chaos_tasks.model.trial import Arm, Observation, Trial, TrialStatus
 from chaos_tasks.model.verdict import Reason
 from chaos_tasks.observing import compare_all, observe_all, out_of_tolerance
@@ -318,14 +319,16 @@ class TrialLoop:
 
     def _firing(self, exercise: Exercise, step: Step, seed: int) -> FiringSpec:
         plan = exercise.plan
-        if step.target == "task" and exercise.task_place is None:
+        task = task_address(step, plan.target)
+        if step.target == "task" and task is None and exercise.task_place is None:
             raise GuardTripped(f"step {step.name} acts on an Airflow task, and there is none", remedy="run it as a DAG")
         return FiringSpec(
             parent_handle_id=f"{plan.run_id}/{step.name}",
             n=plan.seeds.index(seed) + len(plan.seeds) * _height(plan, exercise.rung),
             step=step.name,
             kind=step.fault,
-            place=exercise.task_place if step.target == "task" else plan.places.get(step.name),
+            place=exercise.task_place if step.target == "task" and task is None else plan.places.get(step.name),
+            task=task,
             params=step.params,
             trigger=step.trigger,
             hold=step.hold,
@@ -357,6 +360,14 @@ class TrialLoop:
 
     def _writer(self, plan: Plan) -> RunWriter:
         return RunWriter.of(plan, self.ledger, self.clock, self.recorder)
+
+
+def task_address(step: Step, target: Target) -> TaskAddress | None:
+    """The task of a target's own DAG that a step names; None where the target is no DAG."""
+    if step.target != "task" or not isinstance(target.workload, AirflowDagWorkload):
+        return None
+    told = {name: value for name, value in step.params.items() if name in TaskAddress.model_fields}
+    return TaskAddress.model_validate(told)
 
 
 def _key(arm: Arm, seed: int, rung: str) -> str:

@@ -157,6 +157,10 @@ class CallerClient(Protocol):
         """Account and Arn of whoever signed the call."""
 
 
+AIRFLOW_LOGIN = ("SQUALL_AIRFLOW_USER", "SQUALL_AIRFLOW_PASSWORD", "SQUALL_AIRFLOW_TOKEN")
+"""Variables by which a process of ours is told a login of Airflow's: user, password, token."""
+
+
 class Clients(Protocol):
     """Connections by credential name; the only way to the network."""
 

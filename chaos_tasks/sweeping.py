@@ -80,8 +80,16 @@ class Sweeper:
             swept += self._revert_all(self.ledger.handles(phases=UNTOUCHED), lever.WHO)
         self._beat(watching)
         self._tell(swept)
+        self._end_left_behind()
         self._tidy(by)
         return swept
+
+    def _end_left_behind(self) -> None:
+        """DAG runs whose Airflow was away when their fault was undone."""
+        try:
+            self.workspaces.end_left_behind()
+        except (SquallError, OSError) as error:
+            log.warning("a DAG run of an ended trial may go on: %s", error)
 
     def _tidy(self, by: str) -> None:
         """Delete clones of killed runs, and what was kept long enough; reverting comes first, so it never fails."""

@@ -68,6 +68,7 @@ def trial_spec(
 
     ``incarnation``: what the process that asks acts under, and its supervisor with it.
     """
+    from chaos_tasks.workloads.airflow_dag import dag_of
     from chaos_tasks.workloads.command import render, render_environment
     from chaos_tasks.workloads.containment import allowed_below
     from chaos_tasks.workloads.environment import interpreter_first
@@ -106,6 +107,7 @@ def trial_spec(
         companions=_relays(plan, arm, seed, rung),
         watched=_watched(plan, prepared),
         permitted=allowed_below(prepared.repo, target.permitted),
+        dag=dag_of(target),
         pid_file=_pid_file(plan),
         firings=tuple(firings),
         lease_s=plan.experiment.guards.lease.total_seconds(),

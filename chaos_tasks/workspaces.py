@@ -16,7 +16,7 @@ from chaos_tasks.carrying import Carrier
 from chaos_tasks.errors import SetupError, WorkloadError
 from chaos_tasks.model.base import canonical
 from chaos_tasks.model.plan import Plan
-from chaos_tasks.model.target import CommandWorkload, S3Resource, Target
+from chaos_tasks.model.target import AirflowDagWorkload, CommandWorkload, S3Resource, Target
 from chaos_tasks.model.trial import Arm, Trial
 from chaos_tasks.planning import CLONE
 from chaos_tasks.ports import Clients, Clock
@@ -39,12 +39,15 @@ class Workspaces:
     def resolve(self, target: Target) -> SourceVersion:
         """The version of the source that a run starts from; raises SetupError with what is missing."""
         from chaos_tasks.targets import dvc
+        from chaos_tasks.workloads.dag_preflight import check_dag
 
         if shutil.which(self.python) is None:
             raise SetupError(
                 f"the interpreter of workloads, {self.python}, is not there or cannot be run",
                 remedy="mend `python` in squall.toml, or SQUALL_PYTHON",
             )
+        if isinstance(target.workload, AirflowDagWorkload):
+            check_dag(target, target.workload, self.clients)
         return dvc.resolve(target.source)
 
     def open(self, plan: Plan) -> None:
@@ -103,6 +106,8 @@ class Workspaces:
 
     def credentials(self, target: Target) -> dict[str, str]:
         """Environment with the identities that the workload runs with."""
+        if isinstance(target.workload, AirflowDagWorkload):  # the DAG has its own; ours is the one that watches it
+            return self.clients.environment(target.workload.connection.credentials)
         merged: dict[str, str] = {}
         for resource in target.resources.values():
             if isinstance(resource, S3Resource):
@@ -124,10 +129,36 @@ class Workspaces:
         mlflow_store.lay_out(folder, place)
 
     def end_workloads(self, plan: Plan) -> int:
-        """Fence: end every recorded workload of a run that is still alive; returns how many were."""
+        """Fence: end every recorded workload of a run that is still alive; returns how many were.
+
+        A DAG run that its Airflow does not let us end now is left to `end_left_behind`.
+        """
         from chaos_tasks.workloads.fencing import end_recorded
 
-        return end_recorded(Path(plan.workspace) / "trials")
+        left: list[Path] = []
+        count = end_recorded(Path(plan.workspace) / "trials", clients=self.clients, left=left)
+        for folder in left:
+            self._unended.mkdir(parents=True, exist_ok=True)
+            name = hashlib.sha256(str(folder).encode()).hexdigest()[:24]
+            (self._unended / name).write_text(str(folder), encoding="utf-8")
+        return count
+
+    def end_left_behind(self) -> int:
+        """End the DAG runs that went on when their trial was ended; returns how many trials have none any more."""
+        from chaos_tasks.workloads.fencing import end_recorded
+
+        done = 0
+        for note in sorted(self._unended.glob("*")) if self._unended.is_dir() else ():
+            left: list[Path] = []
+            end_recorded(Path(note.read_text(encoding="utf-8")), clients=self.clients, left=left)
+            if not left:
+                note.unlink(missing_ok=True)
+                done += 1
+        return done
+
+    @property
+    def _unended(self) -> Path:
+        return self.home / "unended"
 
     # --- clean versions, shared between runs ------------------------------------------------------------------
 

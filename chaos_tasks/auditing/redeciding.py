@@ -456,6 +456,7 @@ class Story:
             self.ended = payload
         elif row.kind == "trial.ended":
             trial = {name: payload["trial"][name] for name in TRIAL}
+            trial["retried_at"] = payload["trial"].get("retried_at", ())  # records of before have none
             self.ends.append({"trial": trial, "observations": payload["observations"], "pairs": payload["pairs"]})
         elif row.kind == "stop.triggered":
             self.stops.append(payload["facts"])
@@ -636,7 +637,8 @@ def restarts(trial: Json) -> list[datetime]:
         for one in progress["setbacks"]
         if one["resumed_from"] is not None and one["restarted_at"] is None and one["back_at"] is not None
     ]
-    return sorted({moment(at) for at in [*inside, *(one["started_at"] for one in trial["launches"][1:])]})
+    tried_again = trial["retried_at"]  # by Airflow, a task of the run
+    return sorted({moment(at) for at in [*inside, *tried_again, *(one["started_at"] for one in trial["launches"][1:])]})
 
 
 def faults_at(story: Story, plan: Json, trial: Json) -> list[datetime]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chaos_tasks.cli.findings import Finding, good, note
-from chaos_tasks.model.target import AlarmFileSignal, CommandWorkload, GateSignal, Target
+from chaos_tasks.model.target import (
+    AlarmFileSignal,
+    CommandWorkload,
+    DvcStageWorkload,
+    GateSignal,
+    MlflowProjectWorkload,
+    Target,
+)
 
 
 def field_findings(target: Target) -> Iterator[Finding]:
@@ -45,7 +52,7 @@ def _workload(target: Target) -> Iterator[Finding]:
     workload = target.workload
     seeded = "{seed}" in str(workload.model_dump(mode="json")) if isinstance(workload, CommandWorkload) else True
     seeded = seeded and (not isinstance(workload, CommandWorkload) or "{seed}" in workload.run)
-    if not isinstance(workload, CommandWorkload) and workload.seed_param is None:
+    if isinstance(workload, DvcStageWorkload | MlflowProjectWorkload) and workload.seed_param is None:
         seeded = False
     if not seeded:
         yield _missing("{seed}", "evidence over seeds: trials are alike, or differ by chance", "take a seed in `run`")

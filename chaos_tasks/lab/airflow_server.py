@@ -271,12 +271,17 @@ def component_spec(settings: AirflowSettings, component: str, env: Mapping[str, 
     )
 
 
+def password_of(home: Path, user: str) -> str:
+    """Of a lab user; drawn at the first call."""
+    return secret_once(home / "airflow" / "secrets" / f"password_{user}", 8)
+
+
 def _prepare(settings: AirflowSettings, preload: tuple[str, ...]) -> str:
     (settings.folder / "config").mkdir(parents=True, exist_ok=True)
     (settings.folder / "config" / "airflow_local_settings.py").write_text(
         LOCAL_SETTINGS.format(modules=preload, cluster=bool(settings.broker)), encoding="utf-8"
     )
-    passwords = {user: secret_once(settings.folder / "secrets" / f"password_{user}", 8) for user in USERS}
+    passwords = {user: password_of(settings.home, user) for user in USERS}
     write_private(settings.passwords_file, json.dumps(passwords))
     exports = "".join(f"export {key}='{value}'\n" for key, value in sorted(environment(settings).items()))
     write_private(settings.folder / "airflow.env", exports)  # `. airflow.env` gives a shell in which `airflow` works

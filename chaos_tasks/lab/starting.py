@@ -76,7 +76,8 @@ class Starting:
         make_keys(self._home)
         try:
             self._together(servers)
-            save(self._known)  # who runs from now on finds the ledger
+            self._know_logins()
+            save(self._known)  # who runs from now on finds the ledger and the logins
             self._together(users)
         finally:
             save(self._known)
@@ -103,6 +104,13 @@ class Starting:
             self._report(f"{part.value:10} failed after {monotonic() - begun:.1f} s")
             raise
         self._report(f"{part.value:10} up after {monotonic() - begun:.1f} s")
+
+    def _know_logins(self) -> None:
+        """Drawn before Airflow starts: the sweeper, which starts beside it, reads the logins once."""
+        from chaos_tasks.lab.airflow_server import password_of
+
+        if Part.AIRFLOW in self._wanted:
+            self._know(airflow_operator=SecretStr(password_of(self._home, "operator")))
 
     def _know(self, **facts: Any) -> None:
         with self._lock:
@@ -153,7 +161,7 @@ class Starting:
             processes.start(spec)
 
     def _airflow(self) -> None:
-        from chaos_tasks.lab import airflow_server  # httpx comes with Airflow
+        from chaos_tasks.lab import airflow_server
 
         server_of_redis = self._known.redis_url.rpartition("/")[0]
         self._know(broker_url=f"{server_of_redis}/{BROKER_DATABASE}" if self._options.work_machines else "")

@@ -55,9 +55,11 @@ class LabState(BaseModel):
     airflow_url: str = ""
     airflow_user: str = ""
     airflow_password: SecretStr = SecretStr("")
+    airflow_operator: SecretStr = SecretStr("")
+    """Password of the user `operator`, as whom targets that are DAGs are run; not the administrator."""
     reference_repo: str = ""
 
-    @field_serializer("airflow_password", when_used="json")
+    @field_serializer("airflow_password", "airflow_operator", when_used="json")
     def _in_full(self, value: SecretStr) -> str:
         # JSON of this value is written by `save` only.
         return value.get_secret_value()
@@ -72,6 +74,7 @@ class LabState(BaseModel):
             "SQUALL_REDIS_URL": self.redis_url,
             "SQUALL_FLIGHTS_REPO": self.reference_repo,
             "SQUALL_MLFLOW_ARTIFACTS": self.mlflow_artifacts,
+            "SQUALL_AIRFLOW_URL": self.airflow_url,
         }
         return {name: value for name, value in told.items() if value}
 
@@ -102,14 +105,15 @@ def save(state: LabState) -> None:
     """Write the lab's own file, and the two by which settings find servers and credentials."""
     write_private(lab_folder(state.home) / STATE_FILE, state.model_dump_json(indent=1))
     credentials = lab_folder(state.home) / CREDENTIALS_FILE
-    if state.identities is not None:
-        write_private(credentials, json.dumps(named(state.identities, state.machines, state.sealer), indent=1))
+    people = named(state)
+    if people:
+        write_private(credentials, json.dumps(people, indent=1))
     ends = Endpoints(
         ledger_url=state.ledger_url,
         mlflow_uri=state.mlflow_uri,
         mlflow_ui_url=state.mlflow_ui_url,
         airflow_url=state.airflow_url,
-        credentials_file=str(credentials) if state.identities is not None else "",
+        credentials_file=str(credentials) if people else "",
         variables=state.variables(),
         keys=signing_keys.files(state.home),
         checkpoints=signing_keys.places(state.home, state.s3_endpoint if state.sealer else ""),
@@ -122,23 +126,24 @@ def forget(home: Path) -> None:
     (home / ENDPOINTS_FILE).unlink(missing_ok=True)
 
 
-def named(
-    identities: Identities, machines: MachinePeople | None, sealer: Credentials | None = None
-) -> dict[str, dict[str, str]]:
-    """The keys of the lab's people by the names that squall.toml and target files use."""
-    # Not the administrator: nothing that runs an experiment may have that key.
-    named: dict[str, Credentials | None] = {
-        "pipeline": identities.pipeline,
-        "injector": identities.injector,
-        "reverter": identities.reverter,
-        "auditor": identities.auditor,
-        "machines-injector": machines.injector if machines else None,
-        "machines-reverter": machines.reverter if machines else None,
-        "machines-auditor": machines.auditor if machines else None,
-        "sealer": sealer,
+def named(state: LabState) -> dict[str, dict[str, str]]:
+    """The logins of the lab's people by the names that squall.toml and target files use."""
+    # Not the administrators: nothing that runs an experiment may have their keys.
+    people, machines = state.identities, state.machines
+    keys: dict[str, Credentials | None] = {
+        "pipeline": people.pipeline if people else None,
+        "injector": people.injector if people else None,
+        "reverter": people.reverter if people else None,
+        "auditor": people.auditor if people else None,
+        "machines-injector": machines.injector if people and machines else None,
+        "machines-reverter": machines.reverter if people and machines else None,
+        "machines-auditor": machines.auditor if people and machines else None,
+        "sealer": state.sealer if people else None,
     }
-    return {
+    found = {
         name: {"access_key_id": key.access_key, "secret_access_key": key.secret}
-        for name, key in named.items()
+        for name, key in keys.items()
         if key is not None
     }
+    operator = state.airflow_operator.get_secret_value()
+    return {**found, **({"airflow": {"user": "operator", "password": operator}} if operator else {})}

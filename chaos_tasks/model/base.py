@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic_core import PydanticCustomError
 
 Json = JsonValue
 JsonObject = Mapping[str, JsonValue]
@@ -44,6 +45,11 @@ class Value(BaseModel):
     def content_sha256(self) -> str:
         """SHA-256 of the canonical bytes, in hexadecimal."""
         return hashlib.sha256(self.canonical()).hexdigest()
+
+
+def wrong_field(field: str, cause: str, remedy: str) -> PydanticCustomError:
+    """An error of the whole that belongs to one field: the context leads `validation` to its line."""
+    return PydanticCustomError("refers", "{cause}; {remedy}", {"field": field, "cause": cause, "remedy": remedy})
 
 
 def canonical(value: Any) -> bytes:

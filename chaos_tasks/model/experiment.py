@@ -8,9 +8,8 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
-from pydantic_core import PydanticCustomError
 
-from chaos_tasks.model.base import Value
+from chaos_tasks.model.base import Value, wrong_field
 from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.target import Slug
 
@@ -179,9 +178,11 @@ class StopCondition(Value):
     def _can_trip(self) -> Self:
         if self.strikes > self.of:
             cause = f"stop condition {self.name} asks for {self.strikes} bad readings of the last {self.of}"
-            raise _wrong("guards.watch", cause, "let `strikes` be at most `of`")
+            raise wrong_field("guards.watch", cause, "let `strikes` be at most `of`")
         if self.every < SHORTEST_CADENCE:
-            raise _wrong("guards.watch", f"stop condition {self.name} reads too often", "let `every` be 200ms or more")
+            raise wrong_field(
+                "guards.watch", f"stop condition {self.name} reads too often", "let `every` be 200ms or more"
+            )
         return self
 
 
@@ -301,25 +302,25 @@ class Experiment(Value):
     @model_validator(mode="after")
     def _refers_to_what_it_declares(self) -> Self:
         if self.name in RESERVED_NAMES:
-            raise _wrong("name", f"the name {self.name} is taken by a DAG of Squall's own", "choose another")
+            raise wrong_field("name", f"the name {self.name} is taken by a DAG of Squall's own", "choose another")
         for title, names in (
             ("steady_state", [check.name for check in self.steady_state]),
             ("method", [step.name for step in self.method]),
         ):
             if not names:
-                raise _wrong(title, f"`{title}` is empty", "name at least one")
+                raise wrong_field(title, f"`{title}` is empty", "name at least one")
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
-                raise _wrong(title, f"`{title}` names {', '.join(repeated)} twice", "give each a name of its own")
+                raise wrong_field(title, f"`{title}` names {', '.join(repeated)} twice", "give each a name of its own")
         known = {check.name for check in self.steady_state}
         missing = [name for name in self.guards.stop_when if name not in known]
         if missing:
             cause = f"guards.stop_when names {', '.join(missing)}, which is no check"
-            raise _wrong("guards.stop_when", cause, f"the checks are {', '.join(sorted(known))}")
+            raise wrong_field("guards.stop_when", cause, f"the checks are {', '.join(sorted(known))}")
         _check_stops(self)
         if any(check.when is When.AFTER for check in self.steady_state) and not self.analysis.recovery_trials:
             cause = "a check with `when: after` looks at recovery trials, and there are none"
-            raise _wrong("analysis.recovery_trials", cause, "set analysis.recovery_trials to 1 or more")
+            raise wrong_field("analysis.recovery_trials", cause, "set analysis.recovery_trials to 1 or more")
         _check_long_trainings(self)
         return self
 
@@ -330,13 +331,13 @@ def _check_stops(experiment: Experiment) -> None:
     for name in experiment.guards.stop_when:
         if isinstance(checks[name].tolerance, NonInferiority):
             cause = f"guards.stop_when names {name}, whose margin needs several trials to be judged"
-            raise _wrong("guards.stop_when", cause, "name a check with a range or an exact value")
+            raise wrong_field("guards.stop_when", cause, "name a check with a range or an exact value")
         if checks[name].when is When.AFTER:
             cause = f"guards.stop_when names {name}, which is asked once the fault is out"
-            raise _wrong("guards.stop_when", cause, "name a check of `when: always` or `under_fault`")
+            raise wrong_field("guards.stop_when", cause, "name a check of `when: always` or `under_fault`")
     names = [one.name for one in experiment.guards.watch]
     if len(set(names)) < len(names):
-        raise _wrong("guards.watch", "`watch` names a condition twice", "give each a name of its own")
+        raise wrong_field("guards.watch", "`watch` names a condition twice", "give each a name of its own")
 
 
 def _check_long_trainings(experiment: Experiment) -> None:
@@ -345,14 +346,14 @@ def _check_long_trainings(experiment: Experiment) -> None:
     if analysis.fork is not None:
         if analysis.ladder:
             cause = "a fork and a ladder are both asked for, and the step of a fork belongs to the whole workload"
-            raise _wrong("analysis.fork", cause, "leave out `fork` or `ladder`")
+            raise wrong_field("analysis.fork", cause, "leave out `fork` or `ladder`")
         for step in experiment.method:
             _check_fork(step, analysis.fork.at_step)
     if len(set(analysis.ladder)) < len(analysis.ladder):
-        raise _wrong("analysis.ladder", "`ladder` names a rung twice", "name each once, cheapest first")
+        raise wrong_field("analysis.ladder", "`ladder` names a rung twice", "name each once, cheapest first")
     if analysis.nights > 1 and analysis.design is Design.FIXED:
         cause = "a fixed design is judged once, at its planned number of trials, so nothing can be carried over"
-        raise _wrong("analysis.nights", cause, "write `design: sequential`, or leave out `nights`")
+        raise wrong_field("analysis.nights", cause, "write `design: sequential`, or leave out `nights`")
 
 
 def _check_fork(step: Step, at_step: int) -> None:
@@ -360,12 +361,7 @@ def _check_fork(step: Step, at_step: int) -> None:
     if isinstance(step.trigger, ProgressTrigger) and step.trigger.step <= at_step:
         cause = f"{step.name} fires at step {step.trigger.step}, and treatment trials only start at step {at_step}"
         remedy = "fork before the fault: choose an analysis.fork.at_step below the step of its trigger"
-        raise _wrong("analysis.fork.at_step", cause, remedy)
+        raise wrong_field("analysis.fork.at_step", cause, remedy)
     if isinstance(step.trigger, FileTrigger):
         cause = f"{step.name} waits for a file, and the checkpoint that a fork starts from is there at once"
-        raise _wrong("analysis.fork", cause, "use another trigger, such as `{at: progress, step: 70}`, or no fork")
-
-
-def _wrong(field: str, cause: str, remedy: str) -> PydanticCustomError:
-    """An error of the whole that belongs to one field: the context leads `validation` to its line."""
-    return PydanticCustomError("refers", "{cause}; {remedy}", {"field": field, "cause": cause, "remedy": remedy})
+        raise wrong_field("analysis.fork", cause, "use another trigger, such as `{at: progress, step: 70}`, or no fork")

@@ -16,6 +16,26 @@ from chaos_tasks.model.target import Progress, Signal
 from chaos_tasks.model.trial import Arm, KeptCheckpoint
 
 
+class TaskAddress(Value):
+    """A task of the trial's DAG run: the process of this try of it."""
+
+    task_id: str
+    try_number: int = Field(1, ge=1)
+    map_index: int = -1
+
+    def __str__(self) -> str:
+        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.task_id}{index} try {self.try_number}"
+
+
+class DagSpec(Value):
+    """The DAG whose run a launch is, and how its Airflow is reached; no secret."""
+
+    dag_id: str
+    url: str
+    credentials: str
+
+
 class FiringSpec(Value):
     """One `during` step: which fault, on what, when, for how long."""
 
@@ -24,6 +44,7 @@ class FiringSpec(Value):
     step: str
     kind: str
     place: Place | None = Field(None, description="None: the workload's own process, known once it runs.")
+    task: TaskAddress | None = Field(None, description="The place is this task of the DAG run, once it runs.")
     params: Mapping[str, JsonValue]
     trigger: Trigger
     hold: Duration = timedelta(0)
@@ -69,6 +90,7 @@ class TrialSpec(Value):
     companions: tuple[Companion, ...] = ()
     watched: tuple[str, ...] = Field((), description="Folders that the trial must leave as they are.")
     permitted: tuple[str, ...] = Field((), description="Paths below them that it may write.")
+    dag: DagSpec | None = Field(None, description="A launch is a run of this DAG.")
     pid_file: str = Field("", description="Where to register the workload's process group (a bound instance).")
     firings: tuple[FiringSpec, ...] = ()
     lease_s: float = 60.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from chaos_tasks.model.base import Value
+from chaos_tasks.model.base import Value, wrong_field
 from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.formats import CsvDialect, Form, Format
 
@@ -110,7 +110,35 @@ class MlflowProjectWorkload(_Workload):
     )
 
 
-Workload = Annotated[CommandWorkload | DvcStageWorkload | MlflowProjectWorkload, Field(discriminator="type")]
+class AirflowConnection(Value):
+    """How Squall reaches the Airflow that runs the DAG: its public API, as a user who may trigger and end runs."""
+
+    url: str = Field(description="Address of its API server, e.g. https://airflow.stg.example; ${NAME} is allowed.")
+    credentials: str = Field(
+        "airflow", description="Name of the credentials: `user` and `password`, or `token`, in the credentials file."
+    )
+
+
+class AirflowDagWorkload(_Workload):
+    """One run of an existing DAG per trial, in its own Airflow; its tasks run where they always do."""
+
+    type: Literal["airflow_dag"] = "airflow_dag"
+    dag_id: str = Field(min_length=1)
+    conf: Mapping[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Params of the run; placeholders {seed} {data} {prepared} {sealed} {out} {trial} {repo} and "
+        "{resource.field}. A text becomes a number where the DAG's schema of that param says so.",
+    )
+    connection: AirflowConnection
+    metrics_task: str = Field(
+        "", description="Task whose return value (numbers by name) becomes `reads.metrics` where the DAG wrote none."
+    )
+    poll: Duration = Field(timedelta(seconds=0.5), description="Time from one look at the run to the next.")
+
+
+Workload = Annotated[
+    CommandWorkload | DvcStageWorkload | MlflowProjectWorkload | AirflowDagWorkload, Field(discriminator="type")
+]
 
 
 class Predictions(Value):
@@ -168,7 +196,18 @@ class AlarmFileSignal(_Signal):
     path: str
 
 
-Signal = Annotated[ExitCodeSignal | GateSignal | AlarmFileSignal, Field(discriminator="type")]
+class AirflowSignal(_Signal):
+    """Its owners notice what Airflow tells of the trial's DAG run: by mail, by a callback, or in its UI."""
+
+    type: Literal["airflow"] = "airflow"
+    events: tuple[Literal["task_retry", "task_failed", "run_failed"], ...] = Field(
+        ("task_failed", "run_failed"),
+        min_length=1,
+        description="task_retry: a try failed and is tried again; task_failed: a task failed for good; run_failed.",
+    )
+
+
+Signal = Annotated[ExitCodeSignal | GateSignal | AlarmFileSignal | AirflowSignal, Field(discriminator="type")]
 
 
 class S3Resource(Value):
@@ -209,10 +248,24 @@ class RedirectedWrite(Value):
 
     what: str = Field(description="e.g. mlflow:credit-pd, s3://models/, postgresql:features.")
     environment: Mapping[str, str] = Field(
-        min_length=1,
+        default_factory=dict,
         description="Variables that the pipeline reads where it writes, e.g. {PREFIX: 's3://models/squall/{trial}/'}; "
         "placeholders of `run`, and {trial}.",
     )
+    conf: Mapping[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Of an airflow_dag: params that say where it writes, e.g. {models: 's3://models/squall/{trial}/'}.",
+    )
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if not self.environment and not self.conf:
+            raise wrong_field(
+                "writes",
+                f"{self.what} is redirected by nothing",
+                "name the variables (`environment`), or the params of a DAG (`conf`), that say where it is written",
+            )
+        return self
 
 
 class Target(Value):
@@ -237,12 +290,76 @@ class Target(Value):
     label_delay: Duration = Field(timedelta(0), description="How long after a prediction its label is known.")
     resources: Mapping[str, Resource] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _can_be_tried(self) -> Self:
+        if isinstance(self.workload, AirflowDagWorkload):
+            _check_dag(self, self.workload)
+            return self
+        for one in self.writes:
+            if isinstance(one, RedirectedWrite) and not one.environment:
+                cause = f"{one.what} is redirected by the conf of a DAG, and the workload is a {self.workload.type}"
+                raise wrong_field("writes", cause, "name the variables that the pipeline reads in `environment`")
+        if any(isinstance(one, AirflowSignal) for one in self.signals):
+            cause = f"a signal of Airflow's is named, and the workload is a {self.workload.type}"
+            raise wrong_field(
+                "signals", cause, "use `exit_code`, `gate` or `alarms`, or a workload of type airflow_dag"
+            )
+        return self
+
     @property
     def redirections(self) -> Mapping[str, Mapping[str, str]]:
         """What is written elsewhere in a trial, and the variables that say where."""
         return {one.what: one.environment for one in self.writes if isinstance(one, RedirectedWrite)}
 
     @property
+    def redirected_conf(self) -> Mapping[str, JsonValue]:
+        """Params of a DAG that say where it writes in a trial."""
+        return {
+            name: value for one in self.writes if isinstance(one, RedirectedWrite) for name, value in one.conf.items()
+        }
+
+    @property
     def permitted(self) -> tuple[str, ...]:
         """What a trial may write where it always does."""
         return tuple(one for one in self.writes if isinstance(one, str))
+
+
+def _check_dag(target: Target, workload: AirflowDagWorkload) -> None:
+    """A DAG that would write where it always does is refused, naming the write and what to add."""
+    if not any("{out}" in text for text in _texts(workload.conf)):
+        cause = f"the conf of {workload.dag_id} has no {{out}}: a trial would write where the DAG always does"
+        remedy = "give the param that says where its results go, e.g. conf: {out: '{out}'}; one that has none needs one"
+        raise wrong_field("workload.conf", cause, remedy)
+    for write in target.writes:
+        if isinstance(write, RedirectedWrite) and write.conf and not write.environment:
+            continue
+        if isinstance(write, str) and write.startswith("folder:"):
+            continue
+        what = write if isinstance(write, str) else write.what
+        why = "" if isinstance(write, str) else " (variables of an environment do not reach its tasks)"
+        raise wrong_field(
+            "writes",
+            f"{what} is written by {workload.dag_id} and cannot be redirected{why}",
+            f"add the param that says where: {{what: {what!r}, conf: {{PARAM: '.../squall/{{trial}}/'}}}}",
+        )
+    for name, said in (
+        ("environment", workload.environment),
+        ("rungs", workload.rungs),
+        ("restarts", workload.restarts),
+    ):
+        if said:
+            cause = f"workload.{name} says something that does not reach the tasks of {workload.dag_id}"
+            raise wrong_field(
+                f"workload.{name}", cause, "use `conf`; what is tried again is the `retries` of its tasks"
+            )
+
+
+def _texts(value: JsonValue | Mapping[str, JsonValue]) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)

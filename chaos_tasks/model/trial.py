@@ -100,6 +100,9 @@ class Trial(Value):
     launches: tuple[Launch, ...] = ()
     firings: tuple[Firing, ...] = ()
     signals: tuple[SignalEvent, ...] = ()
+    retried_at: tuple[datetime, ...] = Field(
+        (), description="When Airflow began a further try of a task of its DAG run."
+    )
     lost_steps: int = Field(0, ge=0, description="Steps done again after restarts.")
     progress: TrialProgress | None = Field(None, description="Where its time went; None: it showed no progress.")
     out: str = Field("", description="Folder of the trial's files.")
@@ -119,11 +122,11 @@ class Trial(Value):
 
     @property
     def restarted_at(self) -> tuple[datetime, ...]:
-        """When its own runtime started the run again, by time: later launches, and restarts within a launch."""
+        """When its own runtime started it again, by time: launches, restarts within one, further tries of a task."""
         launched = {launch.started_at for launch in self.launches[1:]}
         setbacks = self.progress.setbacks if self.progress is not None else ()
         within = {one.back_at for one in setbacks if one.resumed_from is not None and one.restarted_at is None}
-        return tuple(sorted(at for at in launched | within if at is not None))
+        return tuple(sorted(at for at in launched | within | set(self.retried_at) if at is not None))
 
 
 class Observation(Value):

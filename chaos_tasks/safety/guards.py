@@ -15,7 +15,7 @@ from chaos_tasks.model.experiment import Draw, Experiment, Step
 from chaos_tasks.model.handle import Phase, Reversibility, how_to_free
 from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.model.plan import Plan
-from chaos_tasks.model.target import CommandWorkload, Target
+from chaos_tasks.model.target import AirflowDagWorkload, CommandWorkload, Target
 from chaos_tasks.ports import LedgerReader
 from chaos_tasks.safety import calendar, lever, limits
 from chaos_tasks.safety.data import Copying
@@ -166,7 +166,9 @@ def _reversibility(step: Step, target: Target, rules: Rules) -> None:
 
 
 def _moment(step: Step, target: Target, rules: Rules) -> None:
-    if step.fault.startswith("airflow.") and not rules.on_airflow:
+    _task(step, target)
+    dag = isinstance(target.workload, AirflowDagWorkload)
+    if step.fault.startswith("airflow.") and not dag and not rules.on_airflow:
         raise GuardTripped(
             f"step {step.name}: {step.fault} needs a running Airflow task to act on",
             remedy="run this experiment through its DAG (`make up`, then trigger it), not with `squall run`",
@@ -191,6 +193,26 @@ def _moment(step: Step, target: Target, rules: Rules) -> None:
         raise GuardTripped(
             f"step {step.name}: its trigger waits for progress, and target {target.name} declares none",
             remedy="declare `reads.progress` in the target file, or use `trigger: {at: elapsed, after: 2s}`",
+        )
+
+
+def _task(step: Step, target: Target) -> None:
+    """A task of a DAG is named; whose only process here is the one that watches it, which is no place for a fault."""
+    dag = isinstance(target.workload, AirflowDagWorkload)
+    if dag and step.target == "workload":
+        raise GuardTripped(
+            f"step {step.name}: the workload of {target.name} is a DAG, whose tasks run in processes of Airflow's",
+            remedy="kill one of its tasks: `fault: airflow.task_kill, target: task, params: {task_id: ...}`",
+        )
+    if step.target == "task" and bool(step.params.get("task_id")) is not dag:
+        raise GuardTripped(
+            f"step {step.name}: "
+            + (
+                "params.task_id is missing"
+                if dag
+                else f"target {target.name} is no DAG, so it has no task of that name"
+            ),
+            remedy="name a task of the target's DAG in `params.task_id`" if dag else "leave out `params.task_id`",
         )
 
 

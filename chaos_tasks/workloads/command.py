@@ -7,11 +7,10 @@ import shlex
 from collections.abc import Mapping
 
 from chaos_tasks.errors import WorkloadError
-from chaos_tasks.model.target import DvcStageWorkload, MlflowProjectWorkload, Target
+from chaos_tasks.model.target import AirflowDagWorkload, DvcStageWorkload, MlflowProjectWorkload, Target
+from chaos_tasks.workloads.airflow_dag import PLACEHOLDER, dag_command
 from chaos_tasks.workloads.dvc_stage import stage_command
 from chaos_tasks.workloads.mlflow_project import project_command, tracking_environment
-
-PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
 
 
 def render(target: Target, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -21,6 +20,9 @@ def render(target: Target, values: Mapping[str, str]) -> tuple[str, ...]:
     if isinstance(target.workload, MlflowProjectWorkload):
         where = f"workload.parameters of {target.name}"
         return project_command(target.workload, target.reads, values, lambda text: fill(text, values, what=where))
+    if isinstance(target.workload, AirflowDagWorkload):
+        what = f"workload.conf of {target.name}"
+        return dag_command(target, values, lambda text: fill(text, values, what=what))
     return render_line(target.workload.run, values, what=f"workload.run of {target.name}")
 
 

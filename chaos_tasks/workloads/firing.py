@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -18,6 +19,7 @@ from chaos_tasks.model.record import Act, Note, Record, RecordKind
 from chaos_tasks.model.spec import FiringSpec, TrialSpec
 from chaos_tasks.model.trial import Firing
 from chaos_tasks.ports import Ledger
+from chaos_tasks.workloads import dag_sight
 from chaos_tasks.workloads.triggers import Sight, due
 
 SUPERVISOR = "supervisor"
@@ -52,6 +54,7 @@ class FiringDesk:
         self._context: FaultContext | None = None
         self._active: list[_Active] = []
         self._waiting = list(spec.firings)
+        self._due: set[str] = set()  # steps whose trigger was seen: a line of output is seen once
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -79,9 +82,25 @@ class FiringDesk:
     def tick(self, sight: Sight, workload: ProcessPlace, *, now: float) -> None:
         """Revert what has been in long enough, then fire what is due."""
         self.revert_due(now=now)
-        for firing in [one for one in self._waiting if due(one.trigger, sight, seed=one.seed)]:
+        self._due |= {
+            one.step for one in self._waiting if one.step in self._due or due(one.trigger, sight, seed=one.seed)
+        }
+        for firing in [one for one in self._waiting if one.step in self._due]:
+            place = self._place(firing, workload)
+            if place is not None:
+                self._waiting.remove(firing)
+                self._fire(firing, place)
+
+    def _place(self, firing: FiringSpec, workload: ProcessPlace) -> Place | None:
+        """None: the task that it is to act on does not run yet, so the trigger waits for it."""
+        if firing.task is None:
+            return firing.place or workload
+        try:
+            return dag_sight.place_of(dag_sight.read(Path(self._spec.out)), firing.task)
+        except WorkloadError as error:
             self._waiting.remove(firing)
-            self._fire(firing, firing.place or workload)
+            self._failed(firing, error.message)
+            return None
 
     def revert_due(self, *, now: float) -> None:
         """Revert the holds that are over."""

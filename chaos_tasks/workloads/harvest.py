@@ -11,8 +11,9 @@ from pathlib import Path
 
 from chaos_tasks.judging.work_lost import account
 from chaos_tasks.model.spec import TrialSpec
-from chaos_tasks.model.target import AlarmFileSignal, ExitCodeSignal, Progress, Signal
+from chaos_tasks.model.target import AirflowSignal, AlarmFileSignal, ExitCodeSignal, Progress, Signal
 from chaos_tasks.model.trial import Launch, SignalEvent, Trial
+from chaos_tasks.workloads import dag_sight
 from chaos_tasks.workloads.progress import Tail, read_events
 
 Metrics = tuple[dict[str, float], dict[str, dict[str, float]]]
@@ -70,6 +71,8 @@ def noticed(
             found = _bad_ends(launches)
         elif isinstance(signal, AlarmFileSignal):
             found = _alarms(out / signal.path)
+        elif isinstance(signal, AirflowSignal):
+            found = dag_sight.events(dag_sight.read(out), signal)
         events += [once_labelled(event, label_delay_s) for event in found] if signal.needs_labels else found
     return tuple(sorted(events, key=lambda event: event.at))
 

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.place import ProcessPlace
+from chaos_tasks.model.spec import DagSpec
 from chaos_tasks.model.trial import Launch
 from chaos_tasks.targets.process import ProcessIdentity
 
@@ -43,8 +44,25 @@ class Exited(Value):
     highest_step: int | None = None
 
 
-Entry = Annotated[Began | Launched | Exited, Field(discriminator="type")]
-_ENTRY: TypeAdapter[Began | Launched | Exited] = TypeAdapter(Entry)
+class Asked(Value):
+    """A DAG run is about to be asked for; written before it is."""
+
+    type: Literal["asked"] = "asked"
+    at: datetime
+    dag: DagSpec
+    run_id: str
+
+
+class Over(Value):
+    """That DAG run has ended, and its tasks with it."""
+
+    type: Literal["over"] = "over"
+    at: datetime
+    run_id: str
+
+
+Entry = Began | Launched | Exited | Asked | Over
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="type")])
 
 
 class Journal:
@@ -53,7 +71,7 @@ class Journal:
     def __init__(self, out: Path) -> None:
         self.path = out / FILE_NAME
 
-    def append(self, entry: Began | Launched | Exited) -> None:
+    def append(self, entry: Entry) -> None:
         """Write one line, on disk before this returns."""
         torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
         with self.path.open("ab") as stream:
@@ -61,7 +79,7 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def entries(self) -> Iterator[Began | Launched | Exited]:
+    def entries(self) -> Iterator[Entry]:
         """All whole entries, oldest first."""
         lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         for line in lines:
@@ -73,6 +91,12 @@ class Journal:
     def launched_places(self) -> list[ProcessPlace]:
         """Places of all launches, oldest first."""
         return [entry.place for entry in self.entries() if isinstance(entry, Launched)]
+
+    def dag_runs_under_way(self) -> list[Asked]:
+        """DAG runs that may not have ended, oldest first."""
+        entries = list(self.entries())
+        over = {entry.run_id for entry in entries if isinstance(entry, Over)}
+        return [entry for entry in entries if isinstance(entry, Asked) and entry.run_id not in over]
 
     def supervisors(self) -> list[ProcessIdentity]:
         """Who has served this trial, oldest first."""

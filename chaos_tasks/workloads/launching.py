@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from chaos_tasks.errors import SetupError, WorkloadError
+from chaos_tasks.errors import SetupError, SquallError, WorkloadError
 from chaos_tasks.model.place import ProcessPlace
 from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.model.trial import Launch
-from chaos_tasks.ports import Clock
+from chaos_tasks.ports import Clients, Clock
 from chaos_tasks.targets.process import MARK_VARIABLE, end_tree, place_of
+from chaos_tasks.workloads.airflow_dag import RUN_VARIABLE, dag_run_id
+from chaos_tasks.workloads.dag_ending import end_dag_runs
 from chaos_tasks.workloads.environment import clean
-from chaos_tasks.workloads.journal import Exited, Journal, Launched
+from chaos_tasks.workloads.journal import Asked, Exited, Journal, Launched
 from chaos_tasks.workloads.progress import ProgressWatch, Tail
 from chaos_tasks.workloads.session import end_session, start_session
 
@@ -25,17 +29,21 @@ GRACE_S = 2.0
 class RunningLaunch:
     """A started workload; `end` is always called, and leaves nothing of it running."""
 
-    def __init__(self, spec: TrialSpec, number: int, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, spec: TrialSpec, number: int, journal: Journal, clock: Clock, make_clients: Callable[[], Clients]
+    ) -> None:
         out = Path(spec.out)
         self.watch = ProgressWatch(spec.progress, out, clock.now)
         self.new_lines: list[str] = []
         self._log = Tail.at_end(out / LOG_NAME)
         self._clock = clock
         self._journal = journal
+        self._make_clients = make_clients
         self._mark = f"{spec.trial_id}#{os.getpid()}.{number}"
         self._started_at = clock.now()
         self._first_progress_at: datetime | None = None
-        environment = clean(os.environ, {**spec.environment, MARK_VARIABLE: self._mark})
+        told = {**spec.environment, **self._ask(spec, number), MARK_VARIABLE: self._mark}
+        environment = clean(os.environ, told)
         self._process: subprocess.Popen[bytes] = start_session(
             spec.command, cwd=spec.cwd, environment=environment, log=out / LOG_NAME
         )
@@ -54,6 +62,7 @@ class RunningLaunch:
         ended_at = self._clock.now()
         end_tree(self.place, GRACE_S if exit_code is None else 0.0, mark=self._mark)
         end_session(self._process)
+        self._end_dag_runs()
         self.look()
         launch = Launch(
             pid=self.place.pid,
@@ -66,6 +75,21 @@ class RunningLaunch:
         )
         self._journal.append(Exited(launch=launch, highest_step=self.watch.steps.highest))
         return launch
+
+    def _ask(self, spec: TrialSpec, number: int) -> dict[str, str]:
+        """The run of a DAG that this launch is, noted before anybody asks Airflow for it."""
+        if spec.dag is None:
+            return {}
+        run_id = dag_run_id(spec.trial_id, number)
+        self._journal.append(Asked(at=self._started_at, dag=spec.dag, run_id=run_id))
+        return {RUN_VARIABLE: run_id}
+
+    def _end_dag_runs(self) -> None:
+        """One that Airflow does not let us end stays in the journal, for whoever ends the trial next."""
+        try:
+            end_dag_runs(self._journal, self._make_clients, self._clock)
+        except SquallError as error:
+            sys.stderr.write(f"{error}\n")
 
     def _register(self, spec: TrialSpec) -> ProcessPlace:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from chaos_tasks.clients import from_environment
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.spec import TrialSpec
@@ -116,7 +117,8 @@ class SupervisedRunner:
                         pipe.close()
         served_by_another = _served_by_another(spec, process)
         if not served_by_another:
-            end_trial(Path(spec.out), self._clock)
+            with suppress(WorkloadError):  # a DAG run that goes on is the next fence's to end
+                end_trial(Path(spec.out), self._clock, from_environment(self._environment) if spec.dag else None)
         ended_at = self._clock.now()
         return Trial(
             id=spec.trial_id,

@@ -19,7 +19,7 @@ from chaos_tasks.ports import Clients, Clock, Ledger
 from chaos_tasks.redacting import redact_file
 from chaos_tasks.renewing import renew_faults
 from chaos_tasks.targets.process import MARK_VARIABLE, ProcessIdentity
-from chaos_tasks.workloads import forked
+from chaos_tasks.workloads import dag_sight, forked
 from chaos_tasks.workloads.containment import Containment
 from chaos_tasks.workloads.fencing import end_trial
 from chaos_tasks.workloads.firing import FiringDesk
@@ -112,7 +112,7 @@ class TrialRun:
 
     def _take_up(self) -> None:
         """End what an earlier supervisor of this trial left, and remember its launches."""
-        end_trial(self._out, self._clock)
+        end_trial(self._out, self._clock, self._world.make_clients() if self._spec.dag else None)
         past = past_launches(self._journal)
         for number, one in enumerate(past):
             cut_off = one.highest_step is None and number == len(past) - 1
@@ -162,7 +162,7 @@ class TrialRun:
                 return waited
 
     def _launch(self, number: int, lease: LeaseKeeper) -> _Ending:
-        launch = RunningLaunch(self._spec, number, self._journal, self._clock)
+        launch = RunningLaunch(self._spec, number, self._journal, self._clock, self._world.make_clients)
         ending = _Ending(TrialStatus.VOID, error="the supervisor failed")
         try:
             ending = self._watch(launch, lease)
@@ -177,7 +177,7 @@ class TrialRun:
             code = launch.look()
             self._keep(launch, ended=code is not None)
             if code is not None:
-                return _ended(code)
+                return _ended(code) if self._spec.dag is None else _dag_ended(code)
             interrupted = self._interruption(lease) or self._breach(now_and_then=True)
             if interrupted is not None:
                 return interrupted
@@ -279,6 +279,7 @@ class TrialRun:
             launches=tuple(self._launches),
             firings=tuple(self._desk.firings),
             signals=noticed(self._spec.signals, self._out, self._launches, label_delay_s=self._spec.label_delay_s),
+            retried_at=dag_sight.retried_at(dag_sight.read(self._out)) if self._spec.dag else (),
             lost_steps=lost_steps(self._reached),
             out=self._spec.out,
             files=digests(self._spec),
@@ -322,6 +323,15 @@ def _ended(code: int) -> _Ending:
         return _Ending(TrialStatus.COMPLETED, exit_code=0)
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return _Ending(TrialStatus.FAILED, exit_code=code, error=f"ended by {how}; its output is in workload.log")
+
+
+def _dag_ended(code: int) -> _Ending:
+    """Only a run that was watched to its end says something about the DAG."""
+    if code == 0:
+        return _Ending(TrialStatus.COMPLETED, exit_code=0)
+    if code == 1:
+        return _Ending(TrialStatus.FAILED, exit_code=1, error="the DAG run failed; its tasks are in dag_run.json")
+    return _Ending(TrialStatus.VOID, exit_code=code, error="the DAG run was not seen to its end; see workload.log")
 
 
 def _seconds(start: datetime, end: datetime) -> float:

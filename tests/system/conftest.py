@@ -26,7 +26,7 @@ from chaos_tasks.settings import read_settings
 from tests.airflow_kills.project import prepare
 from tests.doc_blocks import block
 from tests.servers import make_short_folder
-from tests.system import guarded_target
+from tests.system import guarded_target, stranger_target
 from tests.system.tiny_target import METHODS, TinyProject, add_crowd, make_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,13 +98,13 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Starts in about half a minute; everything is ended and removed afterwards."""
-    with local_lab() as running:
+    with local_lab(stranger=True) as running:
         yield running
 
 
 @contextmanager
-def local_lab() -> Iterator[Lab]:
-    """Airflow with its LocalExecutor, and a sweeper."""
+def local_lab(*, stranger: bool = False) -> Iterator[Lab]:
+    """Airflow with its LocalExecutor, and a sweeper; with a ``stranger``, also S3 and a DAG that is a target."""
     folder = make_short_folder()
     project = make_project(folder / "p", ROOT / "dags")
     crowd = add_crowd(project, CROWD_SIZE)
@@ -113,12 +113,15 @@ def local_lab() -> Iterator[Lab]:
             environment.setenv(name, value)
         more = prepare(project) | guarded_target.prepare(project) | frozenset(crowd)
         (project.dags / "promote.py").write_text(promotion())
+        more |= stranger_target.prepare(project) if stranger else frozenset()
         options = options_of(project, more, lanes=2)
         try:
-            state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER})
+            state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER, *([Part.S3] if stranger else [])})
             assert state.airflow_password is not None
             settings = read_settings(project.config, {"SQUALL_HOME": str(project.home)})
             with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:
+                if stranger:
+                    stranger_target.settle(state, api)
                 ledger = open_ledger(settings.ledger_url)
                 yield Lab(project, api, ledger, state.airflow_url, crowd)
                 ledger.close()

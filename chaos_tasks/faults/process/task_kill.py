@@ -17,7 +17,13 @@ from chaos_tasks.targets.process import ProcessIdentity, is_alive
 
 
 class TaskKillParams(FaultParams):
-    """Which signal."""
+    """Which signal, and of a target that is a DAG, which task."""
+
+    task_id: str = Field(
+        "", description="Task of the target's own DAG (workload airflow_dag); empty: the task that runs the workload."
+    )
+    try_number: int = Field(1, ge=1, description="Which try of it, from 1.")
+    map_index: int = Field(-1, ge=-1, description="Which instance of a mapped task; -1 for one that is not mapped.")
 
     signal: SignalName = Field(SignalName.KILL, description="Name of the signal without SIG, e.g. KILL, TERM, SEGV.")
 
@@ -26,7 +32,7 @@ class TaskKill:
     """Fired by the supervisor, which outlives the task long enough to write the receipt."""
 
     kind: ClassVar[str] = "airflow.task_kill"
-    summary: ClassVar[str] = "Kill the Airflow task process while its workload runs."
+    summary: ClassVar[str] = "Kill an Airflow task process: the one that runs the workload, or one of the target's DAG."
     cause: ClassVar[str] = "Worker out of memory, a pod evicted, a zombie task ended by the scheduler."
     params_type: ClassVar[type[FaultParams]] = TaskKillParams
     reversibility: ClassVar[Reversibility] = Reversibility.SELF_HEALS
