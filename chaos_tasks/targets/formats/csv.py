@@ -72,7 +72,9 @@ class Csv:
             reader = csv.reader(_remembered(source, taken), delimiter=self._dialect.delimiter)
             if self._dialect.header and (header := next(reader, None)) is not None:
                 head = _taken(taken)
-                file.write(head if header == empty.schema.names else self._line(empty.schema.names, ending))
+                said = dict(zip(names, header, strict=True))
+                kept = names == empty.schema.names
+                file.write(head if kept else self._line([said.get(one, one) for one in empty.schema.names], ending))
             chunks = self._chunks(path, _with_lines(reader, taken), names, [*names, LINE])
             self._write_rows(file, chunks, transform, names, ending)
         if not ended:
@@ -94,12 +96,7 @@ class Csv:
             reader = csv.reader(file, delimiter=self._dialect.delimiter)
             first = next(reader if self._dialect.header else filter(None, reader), [])
         if self._dialect.header:
-            twice = next((name for name in first if first.count(name) > 1), None)
-            if twice is not None:
-                raise SetupError(
-                    f"{path} has two columns called {twice!r}", remedy="leave it out of `source.data`, or rename one"
-                )
-            return first
+            return _unique(first)
         named = list(self._dialect.columns)
         if named and first and len(named) != len(first):
             raise SetupError(
@@ -192,6 +189,15 @@ def _changed(
             differs = pc.not_equal(_texts(one), _texts(other))
             changed |= np.asarray(differs.to_numpy(zero_copy_only=False), dtype=np.bool_)
     return changed
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Of columns with one name the second is called `name.1`, as pandas has it; the file keeps what it says."""
+    found: list[str] = []
+    for name in names:
+        again = (f"{name}.{number}" for number in range(1, len(names) + 1))
+        found.append(name if name not in found else next(one for one in again if one not in (*found, *names)))
+    return found
 
 
 def _texts(column: pa.Array) -> pa.Array:

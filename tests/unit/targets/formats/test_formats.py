@@ -99,9 +99,16 @@ def test_csv_without_a_header_has_numbers_for_names_and_names_are_held_to_its_wi
     assert plain.rows(file) == 2
     with pytest.raises(SetupError, match=r"2 fields, and `source\.csv\.columns` names 1"):
         Csv(dialect=CsvDialect(header=False, columns=("a",))).schema(file)
-    file.write_text("a,a\n1,2\n")
-    with pytest.raises(SetupError, match="two columns called 'a'"):
-        Csv().schema(file)
+
+
+def test_columns_of_one_name_are_told_apart_and_the_header_stays(tmp_path: Path) -> None:
+    file, target = tmp_path / "a.csv", tmp_path / "b.csv"
+    file.write_text("a,,,a\n1,2,,4\n")
+    assert Csv().schema(file).names == ["a", "", ".1", "a.1"]
+    Csv().write(file, target, lambda batch, first: batch.set_column(3, "a.1", pa.array(["5"] * batch.num_rows)))
+    assert target.read_text() == "a,,,a\n1,2,,5\n"
+    Csv().write(file, target, lambda batch, first: batch.rename_columns(["b", *batch.schema.names[1:]]))
+    assert target.read_text() == "b,,,a\n1,2,,4\n"
 
 
 @pytest.mark.parametrize("wrong", [{"columns": ["a"]}, {"header": False, "columns": ["a", "a"]}, {"delimiter": ";;"}])
