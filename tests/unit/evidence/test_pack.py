@@ -244,6 +244,27 @@ def _forge_attestation(files: Files) -> None:
     files[ATTESTATIONS] = b"\n".join([dsse.seal(statement, STRANGER), *rest]) + b"\n"
 
 
+def _soften_attestation(field: bytes, other: bytes) -> Change:
+    """Another word in the attestation of a run that deviated, and the report key's own signature under it."""
+
+    def apply(files: Files) -> None:
+        lines = files[ATTESTATIONS].splitlines()
+        statements = [base64.b64decode(json.loads(line)["payload"]) for line in lines]
+        place = next(nth for nth, one in enumerate(statements) if b'"outcome":"deviated"' in one)
+        assert statements[place].count(field) == 1
+        lines[place] = dsse.seal(statements[place].replace(field, other), REPORT_KEY)
+        files[ATTESTATIONS] = b"\n".join(lines) + b"\n"
+
+    return apply
+
+
+def _double_attestation(files: Files) -> None:
+    """A second, softer one beside the true one."""
+    before = files[ATTESTATIONS]
+    _soften_attestation(b'"outcome":"deviated"', b'"outcome":"held"')(files)
+    files[ATTESTATIONS] = before + files[ATTESTATIONS]
+
+
 def _strip_signatures(files: Files) -> None:
     envelope = json.loads(files[MANIFEST])
     envelope["signatures"] = []
@@ -279,6 +300,15 @@ TAMPERING: dict[str, tuple[Change, str]] = {
     "report key: an undo is dropped": (_all(_records(_drop_revert), MINE), "completeness"),
     "report key: a run is dropped": (_all(_records(_drop_a_run), MINE), "completeness"),
     "report key: an attestation is dropped": (_all(_drop_attestation, MINE), "completeness"),
+    "report key: an attestation says another outcome": (
+        _all(_soften_attestation(b'"outcome":"deviated"', b'"outcome":"held"'), MINE),
+        "completeness",
+    ),
+    "report key: an attestation says another result": (
+        _all(_soften_attestation(b'"result":"FAILED"', b'"result":"PASSED"'), MINE),
+        "completeness",
+    ),
+    "report key: a second attestation says another outcome": (_all(_double_attestation, MINE), "completeness"),
     "another key signs an attestation": (_all(_forge_attestation, MINE), "authenticity"),
 }
 
