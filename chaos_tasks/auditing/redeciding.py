@@ -779,6 +779,8 @@ def redecide(rows: Iterable[Row]) -> Iterator[Redone]:
                 story.gone.add(row.kind)
         elif story.redone is None:  # the first verdict of a run stands
             story.redone = again(row, story, stories)
+            if story.redone.outcome != INCONCLUSIVE:
+                story.ends.clear()  # only a run that was undecided is gone on from; a long log has many trials
             yield story.redone
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chaos_tasks.auditing.answers import Finding, State, not_shown, of_problems
-from chaos_tasks.auditing.redeciding import Redone, Row, redecide
+from chaos_tasks.auditing.redeciding import READS, Redone, Row, redecide
 from chaos_tasks.errors import LedgerError
 from chaos_tasks.ledger.database_ledger import DatabaseLedger
 from chaos_tasks.ledger.verify import SHOWN, Offence
@@ -45,7 +45,7 @@ def rows_of(ledger: DatabaseLedger) -> Iterator[Row]:
     """Headers and payloads as JSON; what cannot be read is the integrity answer's business, and missing here."""
     for raw in ledger.raw_rows():
         header = _json(raw.entry.header)
-        if isinstance(header, dict) and isinstance(header.get("kind"), str):
+        if isinstance(header, dict) and header.get("kind") in READS:
             payload = None if raw.entry.payload is None else _json(raw.entry.payload)
             yield row_of(raw.seq, header, payload)
 

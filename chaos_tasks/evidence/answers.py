@@ -163,4 +163,5 @@ def control_lines(body: Body, table: ControlTable) -> list[tuple[str, str, str, 
 
 def _outcomes(runs: Sequence[Tested]) -> str:
     """'5 held, 2 deviated, 1 inconclusive'."""
-    return ", ".join(f"{n} {outcome.value}" for outcome in Outcome if (n := _count(runs, outcome)))
+    found = [run.outcome for run in runs]
+    return ", ".join(f"{n} {outcome.value}" for outcome in Outcome if (n := found.count(outcome)))

@@ -16,6 +16,7 @@ from importlib.resources import files as resources
 
 from chaos_tasks.evidence import html, markdown, tables
 from chaos_tasks.evidence.body import Body
+from chaos_tasks.evidence.collecting import uncollected
 from chaos_tasks.evidence.controls import ControlTable
 from chaos_tasks.evidence.oscal.plan import assessment_plan
 from chaos_tasks.evidence.oscal.poam import plan_of_action
@@ -87,12 +88,13 @@ def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
+@uncollected()
 def documents(body: Body, table: ControlTable, attestations: Sequence[bytes]) -> dict[str, bytes]:
     """Every document but the PDF, by file name."""
     found = {
         "report.html": html.render(body, table).encode(),
         "report.md": markdown.render(body, table).encode(),
-        "report.json": _json(body.model_dump(mode="json")),
+        "report.json": body.model_dump_json().encode() + b"\n",
         "runs.csv": tables.runs_csv(body).encode(),
         "findings.csv": tables.findings_csv(body).encode(),
         PLAN: _json(assessment_plan(body, results_name=RESULTS)),

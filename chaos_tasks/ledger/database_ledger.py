@@ -85,9 +85,9 @@ class DatabaseLedger:
         rows = self._database.read("SELECT id, phase FROM squall_handle")
         return {row[0]: known.get(row[1], Phase.UNREVERTED) for row in rows}
 
-    def wrong_subtrees(self) -> Iterator[tuple[int, int]]:
-        """Level and index of stored inner nodes that are not the hash of their children."""
-        return store.wrong_subtrees(self._database)
+    def subtrees(self) -> store.Subtrees:
+        """Stored inner nodes, for verification."""
+        return store.Subtrees(self._database)
 
     def waiting(self) -> list[Waiting]:
         """Runs in line for their locks, in order."""

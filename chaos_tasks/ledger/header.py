@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from chaos_tasks.errors import LedgerError
-from chaos_tasks.model.base import Value, canonical
+from chaos_tasks.model.base import Value, canonical, exact
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Payload, Record, RecordKind, Stored, Subject
 from chaos_tasks.model.verdict import Outcome
@@ -31,31 +31,40 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class PayloadRef(Value):
-    """What the header says about its payload."""
+    """What the header says about its payload.  Fields stand by name, as they are written."""
 
-    media_type: str
     bytes: int = Field(ge=0)
     commit: Sha256
+    media_type: str
 
 
 class Header(Value):
-    """The entry of the log.  Closed: a field that is not here makes the row unreadable, on purpose."""
+    """The entry of the log.  Closed: a field that is not here makes the row unreadable, on purpose.
 
-    v: Literal[1] = 1
-    kind: RecordKind
-    record_id: str
-    idem_key: str
-    occurred_at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
-    run_id: str
+    Fields stand by name, as they are written, here and in what they hold (`Recorder`, `Subject`).
+    """
+
+    env_tier: str
     experiment: str
     fault_kind: str
     handle_id: str
-    recorded_by: Recorder
-    subject: tuple[Subject, ...]
-    plan_sha256: str
-    env_tier: str
-    payload: PayloadRef | None
+    idem_key: str
+    kind: RecordKind
+    occurred_at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
     outcome: Outcome | None
+    payload: PayloadRef | None
+    plan_sha256: str
+    record_id: str
+    recorded_by: Recorder
+    run_id: str
+    subject: tuple[Subject, ...]
+    v: Literal[1] = 1
+
+    def canonical(self) -> bytes:
+        """As of any value, in a fifth of the time: pydantic writes texts and small whole numbers as RFC 8785 does."""
+        by, payload = self.recorded_by, self.payload
+        numbers = (by.map_index, by.try_number, payload.bytes if payload else 0)
+        return self.model_dump_json().encode() if all(map(exact, numbers)) else super().canonical()
 
 
 class Entry(Value):
@@ -87,7 +96,11 @@ def says_experiment(name: str) -> bytes:
 
 def decode(seq: int, entry: Entry) -> Stored:
     """The record in a row; raises LedgerError naming the sequence number when the row is not one of ours."""
-    header = decode_header(seq, entry.header)
+    return decode_under(decode_header(seq, entry.header), seq, entry)
+
+
+def decode_under(header: Header, seq: int, entry: Entry) -> Stored:
+    """The record in a row whose header was decoded already; raises LedgerError as well."""
     payload = None
     if header.payload is not None and entry.payload is not None:
         payload = _decode_payload(seq, header.payload, entry)

@@ -184,18 +184,22 @@ def subtree(database: Database, level: int, index: int) -> bytes:
     return as_bytes(rows[0][0])
 
 
-def wrong_subtrees(database: Database) -> Iterator[tuple[int, int]]:
-    """Level and index of inner nodes that are missing or are not the hash of their two children."""
-    below = {row.seq: row.leaf for row in raw_rows(database)}
-    size, level = len(below), 1
-    while size >> level:
-        rows = database.read("SELECT idx, hash FROM squall_node WHERE level = ? AND idx < ?", level, size >> level)
-        here = {int(index): as_bytes(value) for index, value in rows}
-        for index in range(size >> level):
-            left, right = below.get(2 * index), below.get(2 * index + 1)
-            if left is None or right is None or merkle.node_hash(left, right) != here.get(index):
-                yield level, index
-        below, level = here, level + 1
+class Subtrees:
+    """Stored inner nodes, asked for in the order in which the log completed them; a page of each level is kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pages: dict[int, dict[int, bytes]] = {}
+
+    def hash_of(self, level: int, index: int) -> bytes | None:
+        """Of a node that is in the database by now; None where it is missing."""
+        page = self._pages.get(level, {})
+        if index not in page:
+            rows = self._database.read(
+                "SELECT idx, hash FROM squall_node WHERE level = ? AND idx >= ? AND idx < ?", level, index, index + PAGE
+            )
+            page = self._pages[level] = {int(at): as_bytes(value) for at, value in rows}
+        return page.pop(index, None)
 
 
 def _same_or_conflict(record: Record, known: Row) -> Stored:

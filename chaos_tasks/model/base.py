@@ -62,6 +62,11 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(_finite(value))
 
 
+def exact(number: int) -> bool:
+    """Whether a whole number is written in RFC 8785 as it is."""
+    return abs(number) <= _MAX_SAFE
+
+
 def _plain(value: Any) -> bool:
     """Whether nothing in it has a form in RFC 8785 of its own: a fraction, a large integer, a name to be sorted."""
     kind = type(value)

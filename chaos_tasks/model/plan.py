@@ -38,16 +38,16 @@ class Pin(Value):
 
 
 class Recorder(Value):
-    """Which process writes a record: Airflow's ids when there are any."""
+    """Which process writes a record: Airflow's ids when there are any.  Fields stand by name, as headers write them."""
 
+    airflow_version: str = ""
     dag_id: str = ""
     dag_run_id: str = ""
-    task_id: str = ""
-    map_index: int = -1
-    try_number: int = 0
     host: str = ""
+    map_index: int = -1
     squall_version: str = ""
-    airflow_version: str = ""
+    task_id: str = ""
+    try_number: int = 0
 
 
 class Lock(Value):

@@ -223,12 +223,12 @@ Payload = (
 
 
 class Subject(Value):
-    """What a record is about, by digest."""
+    """What a record is about, by digest.  Fields stand by name, as headers write them."""
 
+    git_commit: str = ""
+    md5: str = ""
     name: str
     sha256: str = ""
-    md5: str = ""
-    git_commit: str = ""
 
 
 class Record(Value):

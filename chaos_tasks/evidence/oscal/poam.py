@@ -24,30 +24,23 @@ NOTHING_OPEN = "Nothing was open when this was issued."
 def plan_of_action(body: Body, *, plan_name: str) -> Json:
     """OSCAL plan-of-action-and-milestones with every finding that is not closed; OSCAL asks for at least one item."""
     going_on = [one for one in body.findings if one.state is not FindingState.CLOSED]
-    seen = {run for one in going_on for run in one.run_ids}
+    # Here all runs in which it was seen are observations, also those before the period.
+    seen = {run: one for one in reversed(going_on) for run in one.run_ids}
     targets = sorted({one.target for one in going_on})
     document: Json = {
         "uuid": identifier("poam", body.title, body.scope.content_sha256),
         "metadata": metadata(f"Plan of action: {body.title}", body),
         "system-id": {"identifier-type": "https://ietf.org/rfc/rfc4122", "id": identifier("system-id", *targets)},
         "local-definitions": {"components": [tool_component(body), *[target_component(name) for name in targets]]},
-        "observations": [_observation(run, going_on, body) for run in sorted(seen)],
-        "risks": [_own_risk(one, body) for one in going_on],
+        "observations": [_observation(run, seen[run], body) for run in sorted(seen)],
+        "risks": [risk(one, body, seen.keys()) for one in going_on],
         "poam-items": [_item(one) for one in going_on] or [_nothing(body)],
         "back-matter": {"resources": [_plan(plan_name, body)]},
     }
     return {"plan-of-action-and-milestones": without_empty(document)}
 
 
-def _own_risk(finding: Finding, body: Body) -> Json:
-    """Here all runs in which it was seen are observations, also those before the period."""
-    found = risk(finding, body)
-    found["related-observations"] = [{"observation-uuid": observation_id(run)} for run in finding.run_ids]
-    return found
-
-
-def _observation(run_id: str, findings: list[Finding], body: Body) -> Json:
-    of = next(one for one in findings if run_id in one.run_ids)
+def _observation(run_id: str, of: Finding, body: Body) -> Json:
     return {
         "uuid": observation_id(run_id),
         "title": of.experiment,

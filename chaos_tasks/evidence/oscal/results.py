@@ -5,7 +5,7 @@ A run is evidence on an objective, never a verdict on a control: `status` says w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -57,6 +57,7 @@ def assessment_results(body: Body, *, plan_name: str, files: Mapping[str, str]) 
 def _result(body: Body) -> Json:
     by_objective = _by_objective(body.tested)
     targets = sorted({one.target for one in body.tested})
+    known = {one.run_id for one in body.tested}
     return {
         "uuid": identifier("result", body.title, body.scope.content_sha256),
         "title": one_line(body.title),
@@ -83,7 +84,7 @@ def _result(body: Body) -> Json:
             "entries": [*_entries(body.tested), *_missing(body.unfinished), *_incidents(body.incidents)]
         },
         "observations": [_observation(run, body) for run in body.tested],
-        "risks": [risk(one, body) for one in body.findings],
+        "risks": [risk(one, body, known) for one in body.findings],
         "findings": [_finding(*one, body) for one in sorted(by_objective.items())],
     }
 
@@ -187,7 +188,8 @@ def _by_objective(tested: Sequence[Tested]) -> dict[str, tuple[Control, list[Tes
 def _finding(control_id: str, told: tuple[Control, list[Tested]], body: Body) -> Json:
     control, runs = told
     satisfied, remarks = _status(control, runs)
-    risks = [one for one in body.findings if any(run.run_id in one.run_ids for run in runs)]
+    ran = {run.run_id for run in runs}
+    risks = [one for one in body.findings if not ran.isdisjoint(one.run_ids)]
     resilience = control.speaks_to is SpeaksTo.RESILIENCE
     return {
         "uuid": identifier("finding", body.title, body.scope.content_sha256, control_id),
@@ -229,10 +231,9 @@ def risk_id(finding: Finding) -> str:
     return identifier("risk", finding.risk_id, finding.target, finding.experiment)
 
 
-def risk(finding: Finding, body: Body) -> Json:
-    """A finding as an OSCAL risk."""
+def risk(finding: Finding, body: Body, known: Collection[str]) -> Json:
+    """A finding as an OSCAL risk; ``known`` are the runs that are in the document as observations."""
     states = {FindingState.CLOSED: "closed", FindingState.ACCEPTED: "deviation-approved"}
-    known = {one.run_id for one in body.tested}
     return {
         "uuid": risk_id(finding),
         "title": f"{finding.risk_id}: {finding.experiment}",

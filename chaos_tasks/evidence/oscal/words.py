@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pydantic import JsonValue
 
@@ -19,6 +20,7 @@ TOOL_ROLE, OWNER_ROLE = "tool", "system-owner"
 Json = dict[str, JsonValue]
 
 
+@lru_cache(maxsize=1 << 16)
 def identifier(*parts: object) -> str:
     """A UUID (version 5) of what it names: the same thing has the same id in every export."""
     return str(uuid.uuid5(NAMESPACE, "\x1f".join(map(str, parts))))
@@ -29,6 +31,7 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=1 << 12)
 def one_line(text: str, otherwise: str = "none") -> str:
     """A property's value may have no line break and no space at its ends."""
     return " ".join(text.split()) or otherwise
@@ -36,7 +39,7 @@ def one_line(text: str, otherwise: str = "none") -> str:
 
 def prop(name: str, value: object, *, of: str = "") -> Json:
     """A property in our namespace; numbers travel as decimal strings."""
-    found: Json = {"name": name, "ns": PROPS, "value": one_line(number(value))}
+    found: Json = {"name": name, "ns": PROPS, "value": one_line(value) if isinstance(value, str) else number(value)}
     if of:
         found["class"] = of
     return found
@@ -54,8 +57,13 @@ def props(values: Mapping[str, object]) -> list[JsonValue]:
 
 def without_empty(document: Json) -> Json:
     """OSCAL refuses empty lists and objects (but for `include-all`): leave them out, at every depth."""
-    pruned = {key: _pruned(value) for key, value in document.items()}
-    return {key: value for key, value in pruned.items() if key == "include-all" or value not in ([], {}, None)}
+    found: Json = {}
+    for key, value in document.items():
+        # Most are texts and properties, which `prop` leaves no part of empty, and there are a hundred thousand.
+        kept = value if type(value) is str or key == "props" else _pruned(value)
+        if kept or key == "include-all" or kept not in ([], {}, None):
+            found[key] = kept
+    return found
 
 
 def _pruned(value: JsonValue) -> JsonValue:

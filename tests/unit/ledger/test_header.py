@@ -10,12 +10,14 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos_tasks.errors import LedgerError
 from chaos_tasks.ledger import header
 from chaos_tasks.ledger.header import Entry
+from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Note, RecordKind, Subject, TrialEnd
 from chaos_tasks.model.trial import Arm, Observation, Trial, TrialStatus
 from tests.ledger_samples import NOON, act, armed, handle, note
@@ -31,6 +33,35 @@ def test_the_header_holds_no_fraction_and_no_payload_text() -> None:
     entry = header.encode(note("k", text="only in the payload"))
     assert b"only in the payload" not in entry.header
     assert not any(isinstance(item, float) for item in _leaves(json.loads(entry.header)))
+
+
+TEXT = st.text(max_size=20)
+NUMBER = st.integers(-(2**53) + 1, 2**53 - 1)
+
+
+@settings(deadline=None)
+@given(st.lists(TEXT, min_size=9, max_size=9), NUMBER, NUMBER)
+def test_headers_are_rfc_8785_whatever_their_texts(texts: list[str], first: int, second: int) -> None:
+    key, run, experiment, kind, handle_id, plan, environment, name, host = texts
+    record = note("k" + key, run_id="r" + run).model_copy(
+        update={
+            "experiment": experiment,
+            "fault_kind": kind,
+            "handle_id": handle_id,
+            "plan_sha256": plan,
+            "environment": environment,
+            "subjects": (Subject(name=name, sha256=key), Subject(name=host)),
+            "recorder": Recorder(host=host, dag_id=name, map_index=first, try_number=second),
+        }
+    )
+    raw = header.encode(record).header
+    assert raw == rfc8785.dumps(json.loads(raw))
+    assert header.decode(3, Entry(header=raw)).record.recorder == record.recorder
+
+
+def test_a_number_without_an_exact_form_is_refused_in_a_header_too() -> None:
+    with pytest.raises(LedgerError, match="no exact JSON form"):
+        header.encode(note("k").model_copy(update={"recorder": Recorder(map_index=2**53)}))
 
 
 def test_nan_metrics_survive() -> None:
