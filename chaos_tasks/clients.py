@@ -9,13 +9,14 @@ A credentials file is JSON, readable by its owner only (mode 0600), and named by
 
 A profile is one of the AWS configuration's; `{}` is the AWS SDK's default chain (instance role, web identity).  Airflow
 takes a user with a password, or a token.
+Beside it, or in its place, [credentials] of squall.toml names connections of Airflow: `injector = "airflow:ID"`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr, TypeAdapter, ValidationError, model_validator
 
+from chaos_tasks.connections import connection
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value
 from chaos_tasks.ports import AIRFLOW_LOGIN, CallerClient
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
 VARIABLE = "SQUALL_CREDENTIALS"
+CONNECTIONS = "SQUALL_CONNECTIONS"
+"""By which a process of ours hands [credentials] of squall.toml on; it names connections, and holds no secret."""
+
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 15.0
 ATTEMPTS = 2
@@ -91,13 +96,16 @@ class Credential(Value):
 class NamedClients:
     """Implements ports.Clients; safe to share between threads, and each client is made once."""
 
-    def __init__(self, credentials: Mapping[str, Credential]) -> None:
+    def __init__(
+        self, credentials: Mapping[str, Credential], later: Mapping[str, Callable[[], Credential]] | None = None
+    ) -> None:
         self._credentials = dict(credentials)
+        self._later = dict(later or {})
         self._made: dict[tuple[str, ...], Any] = {}
         self._lock = Lock()
 
     def __repr__(self) -> str:
-        return f"NamedClients({', '.join(sorted(self._credentials))})"
+        return f"NamedClients({', '.join(sorted({*self._credentials, *self._later}))})"
 
     def s3(self, credentials: str, *, endpoint: str, region: str) -> S3Client:
         """A boto3 S3 client; an empty endpoint is AWS itself."""
@@ -121,7 +129,7 @@ class NamedClients:
 
     def knows(self, credentials: str) -> bool:
         """Whether there are credentials of this name."""
-        return credentials in self._credentials
+        return credentials in self._credentials or credentials in self._later
 
     def redis(self, url: str) -> Redis:
         """A redis client that answers in bytes; it connects at its first command."""
@@ -152,8 +160,10 @@ class NamedClients:
         return self._made[wanted]
 
     def _named(self, name: str) -> Credential:
+        if name not in self._credentials and name in self._later:
+            self._credentials[name] = self._later[name]()
         if name not in self._credentials:
-            known = ", ".join(sorted(self._credentials)) or "none"
+            known = ", ".join(sorted({*self._credentials, *self._later})) or "none"
             raise SetupError(
                 f"no credentials are called {name!r} (known: {known})",
                 remedy=f"add {name!r} to the file that {VARIABLE} names; {{}} stands for the default chain",
@@ -163,6 +173,10 @@ class NamedClients:
 
 def from_credentials(credentials: Mapping[str, Mapping[str, str]]) -> NamedClients:
     """Clients for these named credentials; raises SetupError naming the wrong one, never its content."""
+    return NamedClients(_known_ones(credentials))
+
+
+def _known_ones(credentials: Mapping[str, Mapping[str, str]]) -> dict[str, Credential]:
     parsed = {name: _parsed(name, given) for name, given in credentials.items()}
     hidden = [
         secret
@@ -170,13 +184,31 @@ def from_credentials(credentials: Mapping[str, Mapping[str, str]]) -> NamedClien
         for secret in (one.secret_access_key, one.session_token, one.password, one.token)
     ]
     know(secret.get_secret_value() for secret in hidden)
-    return NamedClients(parsed)
+    return parsed
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> NamedClients:
-    """Clients for the file that SQUALL_CREDENTIALS names; without it, for no name at all."""
-    path = (os.environ if environment is None else environment).get(VARIABLE, "")
-    return from_credentials(_read(Path(path))) if path else NamedClients({})
+    """Clients for the file that SQUALL_CREDENTIALS names, and for connections of Airflow; else for no name at all."""
+    env = os.environ if environment is None else environment
+    path = env.get(VARIABLE, "")
+    in_file = _read(Path(path)) if path else {}
+    named = TypeAdapter(dict[str, str]).validate_json(env.get(CONNECTIONS) or "{}")
+    if twice := sorted(set(in_file) & set(named)):
+        raise SetupError(
+            f"credentials {', '.join(twice)} are in {path} and in [credentials] of squall.toml", remedy="keep one"
+        )
+    return NamedClients(_known_ones(in_file), {name: _later(name, told, env) for name, told in named.items()})
+
+
+def _later(name: str, told: str, environment: Mapping[str, str]) -> Callable[[], Credential]:
+    """A connection is looked up when it is first needed: a process that acts on no cloud need not have it."""
+
+    def look() -> Credential:
+        found = connection(told.partition(":")[2], environment)
+        know(found.secrets)
+        return _parsed(name, found.credential)
+
+    return look
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

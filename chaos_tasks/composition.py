@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -17,8 +18,9 @@ from chaos_tasks.attesting.models import Models
 from chaos_tasks.beginning import Beginning
 from chaos_tasks.campaign import Campaigns
 from chaos_tasks.carrying import Carrier
-from chaos_tasks.clients import from_environment
+from chaos_tasks.clients import CONNECTIONS, from_environment
 from chaos_tasks.clock import SystemClock
+from chaos_tasks.connections import IN_TEXT, connection
 from chaos_tasks.disposing import Disposal
 from chaos_tasks.engine import Engine, EngineParts
 from chaos_tasks.errors import LedgerError, SetupError
@@ -31,7 +33,7 @@ from chaos_tasks.notifying.channels import channels_of, secrets_of_webhook
 from chaos_tasks.notifying.telling import LedgerNotifier
 from chaos_tasks.packing import Packs
 from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, TrialRunner
-from chaos_tasks.redacting import guard_logs, know, know_environment, passwords_of
+from chaos_tasks.redacting import guard_logs, know, know_environment, passwords_of, reveal
 from chaos_tasks.safety import guards
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.sealing.keyring import Keyring
@@ -127,7 +129,7 @@ def build(
     from chaos_tasks.tracking.publisher import MlflowPublisher
     from chaos_tasks.workloads.runner import SupervisedRunner
 
-    found = settings or find_settings()
+    found = connected(settings or find_settings())
     guard_logs()
     know_settings(found)
     found.home.mkdir(parents=True, exist_ok=True)
@@ -254,7 +256,18 @@ def know_settings(settings: Settings) -> None:
 
 def the_ledger() -> Ledger:
     """The ledger alone, for who only keeps places in line."""
-    return open_ledger(find_settings().ledger_url)
+    return open_ledger(connected(find_settings()).ledger_url)
+
+
+def connected(settings: Settings) -> Settings:
+    """Settings whose addresses have what they refer to, ``${airflow:ID}`` too; raises SetupError where that is none."""
+    found = {}
+    for name in ("ledger_url", "mlflow_uri"):
+        told = getattr(settings, name)
+        found[name] = reveal(told, settings.variables)
+        for lacking in IN_TEXT.findall(found[name]):
+            connection(lacking, settings.variables)  # says what to do
+    return settings.model_copy(update=found)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -262,6 +275,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     told = {"SQUALL_LEDGER_URL": settings.ledger_url, "SQUALL_HOME": str(settings.home)}
     if settings.telemetry.on:
         told[telemetry.VARIABLE] = settings.telemetry.model_dump_json()
+    if settings.connections:
+        told[CONNECTIONS] = json.dumps(dict(settings.connections))
     if settings.credentials_file:
         told["SQUALL_CREDENTIALS"] = settings.credentials_file
     return {**os.environ, **told}

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from chaos_tasks import connections
+
 FREE = frozenset({"detail", "error", "reason", "remedy", "sentence", "summary", "text", "why"})
 """Names of the fields of payloads and notices that hold free text; everywhere else stand names, ids and digests."""
 
@@ -35,7 +37,7 @@ _SECRET_NAME = re.compile(
     r"(?i)(secret|passw(or)?d|passphrase|(^|_)pwd$|(^|_)token($|_)|credential|api_?key|private_?key|access_?key)"
 )
 _NO_SECRET_NAME = re.compile(r"(?i)(_file|_path|_dir|_id|_name|_uri_template)$|^SQUALL_CREDENTIALS$|_ACCESS_KEY_ID$")
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_REFERENCE = re.compile(r"\$\{(airflow:[A-Za-z0-9_.-]+|[A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ def secrets_of(name: str, value: str) -> tuple[str, ...]:
     """What of a variable is secret: all of it by its name, else the password of a URL."""
     if name in FOLDERS:
         return ()
+    if name.startswith(connections.PREFIX):
+        return connections.secrets_of(value) if value else ()
     if value and _SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name) and "://" not in value:
         return (value,)
     return passwords_of(value)
@@ -192,8 +196,23 @@ def by_reference(variables: Mapping[str, str], environment: Mapping[str, str]) -
 
 
 def reveal(text: str, environment: Mapping[str, str]) -> str:
-    """The text with references to secrets filled in; what the environment lacks stays as it is, and will not work."""
-    return _REFERENCE.sub(lambda found: environment.get(found[1], found[0]), text) if "${" in text else text
+    """The text with references to secrets filled in; what the environment lacks stays as it is, and will not work.
+
+    ``${NAME}`` is a variable, ``${airflow:ID}`` a connection; raises SetupError for one that cannot be read.
+    """
+    return _REFERENCE.sub(lambda found: _referred(found, environment), text) if "${" in text else text
+
+
+def _referred(found: re.Match[str], environment: Mapping[str, str]) -> str:
+    """A variable, or a connection of Airflow as an address, whose secrets are known from now on."""
+    named = connections.NAMED.fullmatch(found[1])
+    if named is None:
+        return environment.get(found[1], found[0])
+    if not environment.get(connections.variable_of(named[1])):
+        return found[0]
+    connection = connections.connection(named[1], environment)
+    know([*connection.secrets, *passwords_of(connection.url)])
+    return connection.url
 
 
 # --- redacting ----------------------------------------------------------------------------------------------------

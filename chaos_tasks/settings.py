@@ -9,10 +9,11 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from chaos_tasks.connections import NAMED
 from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.calendar import ChangeCalendar
@@ -97,6 +98,9 @@ class Settings(Value):
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
     notify: Notify = Notify()
     telemetry: Telemetry = Telemetry()
+    connections: Mapping[str, str] = Field(
+        default_factory=dict, description="Credentials by name that are connections of Airflow: `airflow:ID`."
+    )
     calendar: ChangeCalendar = Field(ChangeCalendar(), description="When faults may be in.")
     limits: BlastLimits = Field(BlastLimits(), description="How much may be hurt.")
     keys: KeyFiles = Field(KeyFiles(), description="Keys that sign, and keys that are known.")
@@ -141,7 +145,7 @@ class _File(Value):
     squall: _General = _General()
     ledger: _Url = _Url()
     mlflow: _Url = _Url()
-    credentials: Mapping[str, str] = Field(default_factory=dict)
+    credentials: Mapping[str, Annotated[str, Field(pattern=f"^{NAMED.pattern}$")]] = Field(default_factory=dict)
     lab: Mapping[str, Mapping[str, int | str | bool]] = Field(default_factory=dict)
     targets: Mapping[str, TargetEntry] = Field(default_factory=dict)
     notify: Notify = Notify()
@@ -225,6 +229,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         targets=file.targets,
         notify=file.notify,
         telemetry=file.telemetry,
+        connections=file.credentials,
         calendar=file.calendar,
         limits=file.limits,
         keys=file.keys or ends.keys,

@@ -173,6 +173,13 @@ class AirflowApi(AirflowClient):
         body: dict[str, JsonValue] = {"connection_id": name, "conn_type": kind, "login": login, "password": password}
         self._call("POST", "/connections", {**body, "extra": json.dumps(dict(extra or {}))})
 
+    def add_connection(
+        self, conn_id: str, conn_type: str, *, login: str = "", password: str = "", host: str = ""
+    ) -> None:
+        """Make a connection; raises AirflowApiError where there is one of that id."""
+        body: dict[str, JsonValue] = {"connection_id": conn_id, "conn_type": conn_type, "login": login, "host": host}
+        self._call("POST", "/connections", {**body, "password": password})
+
     def set_variable(self, key: str, value: str) -> None:
         """Make a Variable, or give it another value."""
         self.delete_variable(key)

@@ -17,9 +17,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
+from chaos_tasks.connections import IN_TEXT, connection
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.ports import Clock
+from chaos_tasks.redacting import reveal
 from chaos_tasks.settings import Notify, Webhook
 
 FIRST_PAUSE_S = 0.5
@@ -165,7 +167,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:
-    """The text with ${NAME} replaced, so that an address that is a secret need not be in squall.toml."""
+    """The text with ${NAME} and ${airflow:ID} replaced: an address that is a secret need not be in squall.toml."""
+    for lacking in IN_TEXT.findall(text := reveal(text, variables)):
+        connection(lacking, variables)  # says what to do
 
     def value(found: re.Match[str]) -> str:
         if not variables.get(found[1]):

@@ -16,6 +16,7 @@ from airflow.sdk.log import mask_secret
 from chaos_tasks import redacting
 from chaos_tasks.errors import InLine, SquallError
 from chaos_tasks.settings import find_settings
+from squall_operators.connections import provide
 from squall_operators.context import recorder_of, refuse_unreal_runs, squall_run_id
 from squall_operators.errors import FINAL, as_task_failure
 from squall_operators.telemetry import with_airflows
@@ -33,6 +34,7 @@ def build(recorder: Recorder, *, patience: timedelta | None = None) -> Squall:
     from chaos_tasks.composition import build
     from squall_operators.halting import VariableLever
 
+    provide(find_settings(), os.environ)
     settings, levers = with_airflows(find_settings(), os.environ), (VariableLever(),)
     if patience is None:
         return build(recorder, settings=settings, lever_handles=levers)

@@ -31,6 +31,10 @@ from tests.system.tiny_target import METHODS, TinyProject, add_crowd, make_proje
 
 ROOT = Path(__file__).resolve().parents[2]
 END_S = 240.0
+CREDENTIALS = """
+[credentials]
+somebody = "airflow:somebodys_keys"
+"""
 CROWD_SIZE = 3
 """One that holds the target, and two that wait for it."""
 
@@ -112,6 +116,7 @@ def local_lab(*, stranger: bool = False) -> Iterator[Lab]:
         for name, value in environment_of(project).items():
             environment.setenv(name, value)
         more = prepare(project) | guarded_target.prepare(project) | frozenset(crowd)
+        project.config.write_text(project.config.read_text() + CREDENTIALS)
         (project.dags / "promote.py").write_text(promotion())
         more |= stranger_target.prepare(project) if stranger else frozenset()
         options = options_of(project, more, lanes=2)
