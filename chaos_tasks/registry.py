@@ -47,6 +47,8 @@ FAULTS: Mapping[str, str] = {
 }
 
 PROBES: Mapping[str, str] = {
+    "dvc.metric": "chaos_tasks.probes.dvc_reads:DvcMetric",
+    "dvc.param": "chaos_tasks.probes.dvc_reads:DvcParam",
     "gate.refused": "chaos_tasks.probes.gate:GateRefused",
     "model.fairness_gap": "chaos_tasks.probes.fairness:ModelFairnessGap",
     "model.metric": "chaos_tasks.probes.metric:ModelMetric",

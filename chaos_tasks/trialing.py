@@ -87,7 +87,9 @@ def trial_spec(
         experiment=plan.experiment.name,
         arm=arm,
         seed=seed,
-        command=tuple(_revealed(word) for word in (*render(target, values), *_more_arguments(plan, rung, fork))),
+        command=tuple(
+            _revealed(word) for word in (*render(target, values), *_more_arguments(plan, rung, fork), *_shown(plan))
+        ),
         cwd=prepared.repo,
         environment={
             "PATH": interpreter_first(workspaces.python, os.environ.get("PATH", "")),
@@ -124,6 +126,14 @@ def trial_spec(
 def _revealed(text: str) -> str:
     """Secrets stand in the plan by the name of their variable, and are filled in for the workload alone."""
     return reveal(text, os.environ)
+
+
+def _shown(plan: Plan) -> tuple[str, ...]:
+    """DVC is asked, which takes seconds, only where a check wants to know."""
+    from chaos_tasks.probes.dvc_reads import KINDS
+
+    asked = any(check.probe in KINDS for check in plan.experiment.steady_state)
+    return ("--show",) if asked and isinstance(plan.target.workload, DvcStageWorkload) else ()
 
 
 def _more_arguments(plan: Plan, rung: str, fork: ForkSpec | None) -> tuple[str, ...]:

@@ -6,11 +6,14 @@ It ends with DVC's exit code, and never commits, pushes or touches the clone's s
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+SHOWN = "dvc-shown.json"  # as the probes dvc.metric and dvc.param read it
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     code = subprocess.run(repro(options.stage), cwd=options.repo, check=False).returncode
     if code == 0:
         copy_reads(Path(options.repo) / options.outputs, Path(options.out), options.read)
+        if options.show:
+            (Path(options.out) / SHOWN).write_text(json.dumps(shown(options.repo)), encoding="utf-8")
     return code if code >= 0 else 128 - code
 
 
@@ -52,6 +57,17 @@ def _put(params: dict[str, object], path: Sequence[str], value: object) -> None:
     params[last] = value
 
 
+def shown(repo: str) -> dict[str, object]:
+    """What `dvc metrics show` and `dvc.api.params_show` say in the clone; empty where DVC cannot say it."""
+    import dvc.api
+
+    command = (sys.executable, "-m", "dvc", "metrics", "show", "--json")
+    said = subprocess.run(command, cwd=repo, check=False, stdout=subprocess.PIPE).stdout
+    here = (json.loads(said or "{}").get("") or {}).get("data") or {}
+    metrics = {file: told["data"] for file, told in here.items() if "data" in told}
+    return {"metrics": metrics, "params": dvc.api.params_show(repo=repo)}
+
+
 def copy_reads(outputs: Path, out: Path, names: Sequence[str]) -> None:
     """Copy, never link: the trial's folder outlives the clone."""
     for name in names:
@@ -66,6 +82,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(name, required=True)
     parser.add_argument("--set-param", action="append", default=[])
     parser.add_argument("--read", action="append", default=[])
+    parser.add_argument("--show", action="store_true", help="leave what DVC shows beside what the trial reads")
     return parser.parse_args(arguments)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from chaos_tasks import registry
 from chaos_tasks.model.progress import Setback, TrialProgress
 from chaos_tasks.model.trial import Arm, Firing, Launch, SignalEvent, Trial
+from chaos_tasks.probes.dvc_reads import SHOWN
 from chaos_tasks.testing.probe_conformance import CHECKS, Example, bare_trial
 from tests import predictions
 
@@ -52,6 +55,8 @@ RICH = bare_trial().model_copy(
     }
 )
 PARAMS: dict[str, dict[str, Any]] = {
+    "dvc.metric": {"name": "test.auc", "file": "out/m.json"},
+    "dvc.param": {"name": "train.lr"},
     "model.fairness_gap": {"group": "origin", "predictions": predictions.LAYOUT.model_dump()},
     "model.metric": {"metric": "auc"},
     "model.slice_metric": {"metric": "auc", "slice": "origin=JFK"},
@@ -65,6 +70,8 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """A trial with everything that a probe may read, files too."""
     folder, lags = tmp_path_factory.mktemp("probes"), [place / 100 for place in range(200)]
     left = predictions.trial(folder, Arm.TREATMENT, predictions.drawn(), lags=lags)
+    shown = {"metrics": {"out/m.json": {"test": {"auc": 0.9}}}, "params": {"train": {"lr": 0.1}}}
+    (Path(left.out) / SHOWN).write_text(json.dumps(shown))
     return RICH.model_copy(update={"out": left.out, "files": left.files})
 
 

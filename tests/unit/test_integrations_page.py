@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from chaos_tasks import registry
+from chaos_tasks.model.experiment import Check
 from chaos_tasks.settings import read_settings
 from chaos_tasks.telemetry.measures import SIMPLE
 from tests.doc_blocks import block
@@ -34,3 +37,9 @@ def test_every_simple_counter_is_on_the_page() -> None:
 
 def test_every_block_of_code_is_tried() -> None:
     assert re.findall(r"(?<!-->\n)```(?:python|toml|yaml)\n", PAGE) == []
+
+
+def test_the_checks_of_dvc_are_checks() -> None:
+    checks = yaml.safe_load(block("dvc", PAGE)[0])["steady_state"]
+    for check in (Check.model_validate(one) for one in checks):
+        assert registry.probe_params(check.probe, check.params)

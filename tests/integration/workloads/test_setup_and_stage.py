@@ -13,6 +13,8 @@ import pytest
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.target import CommandWorkload, DvcSource, DvcStageWorkload, SetupStep, Target
+from chaos_tasks.probes.dvc_reads import DvcMetric, DvcMetricParams, DvcParam, DvcParamParams
+from chaos_tasks.testing.probe_conformance import bare_trial
 from chaos_tasks.workloads.command import render
 from chaos_tasks.workloads.setup import StepResult, run_setup
 
@@ -85,3 +87,27 @@ def test_a_stage_is_reproduced_with_its_seed_and_its_outputs_are_copied(tmp_path
         subprocess.run(render(target(workload), {**values, "seed": seed}), check=True, env=home)
         assert json.loads((out / "metrics.json").read_text()) == {"seed": int(seed)}
     assert "depth: 2" in (clone / "params.yaml").read_text()
+
+
+def test_dvc_shows_the_metrics_and_parameters_of_a_stage_that_was_really_reproduced(tmp_path: Path) -> None:
+    clone, out = tmp_path / "clone", tmp_path / "out"
+    clone.mkdir()
+    out.mkdir()
+    read = "seed = yaml.safe_load(open('params.yaml'))['train']['seed']"
+    write = "json.dump({'test': {'auc': seed / 10}}, open('m.json', 'w'))"
+    (clone / "train.py").write_text(f"import json, yaml\n{read}\n{write}\n")
+    (clone / "params.yaml").write_text("train: {seed: 1, depth: 2}\n")
+    stage = {"cmd": f"{sys.executable} train.py", "params": ["train.seed"], "metrics": [{"m.json": {"cache": False}}]}
+    (clone / "dvc.yaml").write_text(json.dumps({"stages": {"train": stage}}))
+    home = {"HOME": str(tmp_path), "DVC_NO_ANALYTICS": "1", "PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd()}
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=clone, env=home, check=True, capture_output=True)
+    tiny = target(DvcStageWorkload(stage="train", seed_param="train.seed"))
+    values = {"python": sys.executable, "repo": str(clone), "out": str(out), "seed": "7"}
+    command = [*render(tiny, values), "--show"]
+    done = subprocess.run(command, cwd=clone, env=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trial = bare_trial().model_copy(update={"out": str(out)})
+    assert DvcMetric().measure(trial, DvcMetricParams(name="test.auc", file="m.json")).value == 0.7
+    assert DvcParam().measure(trial, DvcParamParams(name="train.seed")).value == 7
+    assert DvcParam().measure(trial, DvcParamParams(name="train.depth")).value == 2
