@@ -104,9 +104,8 @@ def _file(target: Target, version: SourceVersion, path: str, names: set[str]) ->
 
 def _label(target: Target, columns: tuple[str, ...], names: set[str]) -> tuple[str | None, str]:
     told = target.reads.predictions.label if target.reads.predictions else ""
-    for one, why in ((told, "reads.predictions names it"),):
-        if one in columns:
-            return one, why
+    if told and told in columns:
+        return told, "reads.predictions names it"
     own = [one for one in columns if one in names]
     if own:
         return own[-1], "the code splits it off as the label"
