@@ -1,6 +1,8 @@
 """The finder of Airflow DAGs: a dag_id, looked up in the DAG folder by syntax tree; Airflow is not needed for that.
 
-What a target runs is the DAG's training task, as its command says, in a copy: the DAG itself is not started.
+What a target runs is the DAG's training task where that is a command, in a copy, as it says; else the whole DAG in a
+copy, by `airflow dags test`, which needs Airflow in the pipeline's own interpreter and no server.  A DAG that takes its
+data and its folder as params can be tried in place: workload `airflow_dag`.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from chaos_tasks.discovery.found import Missing, Pipeline
+from chaos_tasks.discovery.found import Guess, Missing, Pipeline
 from chaos_tasks.discovery.python_names import constants, name_of, text_of
-from chaos_tasks.discovery.scripts import pipeline_of
+from chaos_tasks.discovery.scripts import local_scripts, pipeline_of
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value
 
@@ -50,7 +52,10 @@ class AirflowDag:
                 remedy="set AIRFLOW__CORE__DAGS_FOLDER to the folder with its file",
             )
         tasks = list(tasks_of(file))
-        task, script, cwd = _training(where, file, tasks)
+        trained = _training(file, tasks)
+        if trained is None:
+            return _whole(where, file, tasks)
+        task, script, cwd = trained
         root = next((one for one in script.parents if (one / ".git").exists()), cwd)
         command = _after_cd(task.command or "")
         found = pipeline_of(
@@ -119,18 +124,52 @@ def tasks_of(file: Path) -> Iterator[Task]:
                     yield Task(task_id=node.name, operator=f"@{name_of(call)}", line=node.lineno)
 
 
-def _training(dag_id: str, file: Path, tasks: list[Task]) -> tuple[Task, Path, Path]:
-    """The task whose command runs a script, one that trains by its name first."""
+def _training(file: Path, tasks: list[Task]) -> tuple[Task, Path, Path] | None:
+    """The task whose command runs a script, one that trains by its name first; None where no task has one."""
     ranked = sorted(tasks, key=lambda one: "train" not in f"{one.task_id} {one.command}")
     for task in ranked:
         found = _script_of(file, task.command or "")
         if found is not None:
             return (task, *found)
-    had = ", ".join(f"{one.task_id} ({one.operator})" for one in tasks) or "none"
-    raise SetupError(
-        f"no task of {dag_id} in {file} runs a Python script by a command; its tasks: {had}",
-        remedy="name the script or the folder that a task calls: squall init path/to/train.py",
+    return None
+
+
+def _whole(dag_id: str, file: Path, tasks: list[Task]) -> Pipeline:
+    """All tasks, one after the other in one process; the module beside the DAG that trains says what it reads."""
+    scripts = {path: facts for path, facts in local_scripts(file.parent).items() if facts.trains}
+    if not tasks or not scripts:
+        had = ", ".join(f"{one.task_id} ({one.operator})" for one in tasks) or "none"
+        raise SetupError(
+            f"no task of {dag_id} in {file} runs a Python script by a command, and no module beside it trains; its "
+            f"tasks: {had}",
+            remedy="name the script or the folder that a task calls: squall init path/to/train.py",
+        )
+    script = min(scripts, key=lambda path: (path != file, len(path.parts), path))
+    root = next((one for one in file.parents if (one / ".git").exists()), file.parent)
+    folder = file.parent.relative_to(root)
+    run = f"python -m airflow dags test {shlex.quote(dag_id)}"
+    found = pipeline_of(
+        "airflow", f"DAG {dag_id}, all of it", root, script, command=run,
+        why=f"its {len(tasks)} tasks, in one process and without a scheduler",
+    )  # fmt: skip
+    tables = Guess(value="python -m airflow db migrate", why="in a database of the trial's own")
+    environment = {
+        "AIRFLOW_HOME": Guess(value="{out}/airflow", why="nothing of the trial's Airflow is anybody else's"),
+        "AIRFLOW__CORE__DAGS_FOLDER": Guess(value=f"{{out}}/tree/{folder}", why="the DAG in the copy"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": Guess(value="false", why="they take time"),
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": Guess(value="600", why="a busy machine is no fault"),
+        "PYTHONPATH": Guess(value=f"{{out}}/tree/{folder}", why="modules beside the DAG"),
+        **found.environment,
+    }
+    lack = Missing(
+        field="workload", why="no scheduler runs it", rules_out="its retries and pools, and airflow.task_kill"
     )
+    return found.model_copy(
+        update={
+            "name": dag_id, "commands": (tables, *found.commands), "environment": environment,
+            "missing": (*found.missing, lack),
+        }
+    )  # fmt: skip
 
 
 def _script_of(file: Path, command: str) -> tuple[Path, Path] | None:

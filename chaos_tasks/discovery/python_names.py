@@ -64,7 +64,10 @@ def _of_call(node: ast.Call, names: Mapping[str, str]) -> str | None:
 
 
 def _parent(text: str | None) -> str | None:
-    return None if text is None else text.rpartition("/")[0] or "."
+    """Above the folder of the script, `@`, stands `@/..`."""
+    if text is None or text == "@" or text.endswith("/.."):
+        return None if text is None else f"{text}/.."
+    return text.rpartition("/")[0] or "."
 
 
 def name_of(node: ast.expr) -> str:

@@ -175,8 +175,9 @@ def _plain(text: str) -> str:
 
 
 def _text(value: str) -> str:
-    return (
-        value
-        if re.fullmatch(r"[A-Za-z0-9_./${}-]*[A-Za-z/][A-Za-z0-9_./-]*", value) and "{" not in value.replace("${", "")
-        else json.dumps(value, ensure_ascii=False)
-    )
+    """Bare where YAML reads it as the same text, else in quotes."""
+    plain = re.fullmatch(r"[A-Za-z0-9_./${}-]*[A-Za-z/][A-Za-z0-9_./-]*", value) and "{" not in value.replace("${", "")
+    return value if plain and value.lower() not in _WORDS else json.dumps(value, ensure_ascii=False)
+
+
+_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null", "y", "n"})

@@ -178,6 +178,43 @@ def test_a_dag_is_found_by_its_id_without_airflow(
     assert "not load" in text
 
 
+CALLS = """\
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.python import PythonOperator
+from src.model import load, fit_it
+with DAG("clicks_daily"):
+    PythonOperator(task_id="load", python_callable=load) >> PythonOperator(task_id="fit", python_callable=fit_it)
+"""
+MODULE = """\
+import os
+ROWS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "rows.csv")
+def fit_it(model, x, y):
+    model.fit(x, y)
+    print(f"Best with accuracy {model.score(x, y):.4f}")
+"""
+
+
+def test_a_dag_of_python_tasks_is_run_as_a_whole_in_a_copy(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dags = folder / "dags"
+    (dags / "src").mkdir(parents=True)
+    (folder / "data").rename(dags / "data")
+    (folder / ".git").mkdir()
+    (dags / "clicks.py").write_text(CALLS)
+    (dags / "src" / "model.py").write_text(MODULE)
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
+    target, text = _load(finders.choose("clicks_daily").find("clicks_daily"), tmp_path)
+    assert _run(target) == ["python -m airflow db migrate", "python -m airflow dags test clicks_daily"]
+    assert target.source.data == ("dags/data/rows.csv",)
+    assert target.workload.environment["AIRFLOW__CORE__DAGS_FOLDER"] == "{out}/tree/dags"
+    assert "--printed 'best_with_accuracy=" in text
+    assert content_lines(text) <= 25
+    (dags / "src" / "model.py").write_text("x = 1\n")
+    with pytest.raises(SetupError, match="no module beside it trains; its tasks: load"):
+        finders.choose("clicks_daily").find("clicks_daily")
+
+
 def test_the_mirror_leaves_the_folder_as_it_is_and_is_the_same_twice(folder: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     pipeline = finders.choose(str(folder)).find(str(folder))
