@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from chaos_tasks.connections import NAMED
 from chaos_tasks.errors import InvalidFile, Problem, SetupError
@@ -42,12 +42,35 @@ class Webhook(Value):
     tries: int = Field(3, ge=1, le=10)
 
 
+class BorrowedNotifier(Value):
+    """A notifier class that somebody else has made, such as those of Airflow's providers."""
+
+    notifier: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+        description="Dotted path, e.g. airflow.providers.smtp.notifications.smtp.SmtpNotifier.",
+    )
+    arguments: Mapping[str, JsonValue] = Field(
+        default_factory=dict,
+        description="What it is made with, a conn id among them; its templates are filled with `text` and `notice`.",
+    )
+    timeout_s: float = Field(15.0, gt=0, le=120, description="Longest wait for it.")
+
+
 class Notify(Value):
     """Whom to tell what needs action."""
 
     file: str = Field("notices.jsonl", description="File of JSON lines, relative to home; empty: none.")
     repeat_after: Duration = Field(timedelta(hours=1), description="When the same is told again while it lasts.")
     webhooks: Mapping[str, Webhook] = Field(default_factory=dict)
+    notifiers: Mapping[str, BorrowedNotifier] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_are_apart(self) -> Self:
+        """What was told through a channel is remembered by its name."""
+        twice = sorted(set(self.webhooks) & set(self.notifiers))
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is both a webhook and a notifier: give each a name of its own")
+        return self
 
 
 class TargetEntry(Value):

@@ -19,6 +19,7 @@ class NoticeKind(StrEnum):
     STOPPED = "stopped"  # a stop condition ended a run
     VERDICT = "verdict"  # anything but held or a known finding
     NOT_SEALED = "not_sealed"  # the log was cut or rebuilt, or its head is not kept where it should be
+    FAILED_BESIDE = "failed_beside"  # something of somebody else's failed while a fault was in
     TEST = "test"
 
 

@@ -1,4 +1,4 @@
-"""Ways to tell a person: a file of JSON lines, and a signed webhook."""
+"""Ways to tell a person: a file of JSON lines, a signed webhook, and what others have made (``borrowed``)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from typing import Protocol
 from chaos_tasks.connections import IN_TEXT, connection
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.notice import Notice
+from chaos_tasks.notifying.borrowed import BorrowedChannel
+from chaos_tasks.notifying.delivery import DeliveryError
 from chaos_tasks.ports import Clock
 from chaos_tasks.redacting import reveal
 from chaos_tasks.settings import Notify, Webhook
@@ -28,14 +30,6 @@ FIRST_PAUSE_S = 0.5
 LONG_PATH = 16  # shorter ones are words, not keys
 AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 SIGNATURE, TIMESTAMP, NOTICE = "X-Squall-Signature", "X-Squall-Timestamp", "X-Squall-Notice"
-
-
-class DeliveryError(Exception):
-    """A channel did not take a notice; the text says why and names no address, which may carry a secret."""
-
-    def __init__(self, why: str, *, tries: int = 1) -> None:
-        super().__init__(why)
-        self.tries = tries
 
 
 class Channel(Protocol):
@@ -107,11 +101,12 @@ class WebhookChannel:
 
 def channels_of(
     notify: Notify, home: Path, variables: Mapping[str, str], clock: Clock
-) -> tuple[FileChannel | WebhookChannel, ...]:
+) -> tuple[FileChannel | WebhookChannel | BorrowedChannel, ...]:
     """The channels of squall.toml's [notify]; what is wrong with one shows when it is used, and stops nothing."""
     files = (FileChannel(home / notify.file),) if notify.file else ()
     hooks = (WebhookChannel(name, hook, variables, clock) for name, hook in sorted(notify.webhooks.items()))
-    return (*files, *hooks)
+    borrowed = (BorrowedChannel(name, one) for name, one in sorted(notify.notifiers.items()))
+    return (*files, *hooks, *borrowed)
 
 
 def secrets_of_webhook(url: str, variables: Mapping[str, str]) -> tuple[str, ...]:

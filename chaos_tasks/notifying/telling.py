@@ -14,7 +14,8 @@ from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Note, Record, RecordKind, Stored
-from chaos_tasks.notifying.channels import Channel, DeliveryError
+from chaos_tasks.notifying.channels import Channel
+from chaos_tasks.notifying.delivery import DeliveryError
 from chaos_tasks.notifying.notices import why_of
 from chaos_tasks.ports import Clock, Ledger, Notifier
 from chaos_tasks.redacting import redact

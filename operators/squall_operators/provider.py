@@ -16,5 +16,6 @@ def get_provider_info() -> dict[str, object]:
         "name": "Squall",
         "description": "Chaos experiments against machine-learning pipelines.",
         "versions": versions,
+        "notifications": ["squall_operators.notifying.SquallNotifier"],
         "extra-links": ["squall_operators.links.MlflowRunLink", "squall_operators.links.ReportLink"],
     }

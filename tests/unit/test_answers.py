@@ -12,6 +12,7 @@ from chaos_tasks.errors import GuardTripped, LedgerError
 from chaos_tasks.model.plan import Overrides, Plan
 from chaos_tasks.model.record import Judged, Record, RecordKind, Registered
 from chaos_tasks.model.verdict import Outcome, Response, Verdict
+from chaos_tasks.ports import Ledger
 from chaos_tasks.testing.clock import FakeClock
 from chaos_tasks.testing.memory_ledger import MemoryLedger
 from squall_operators.assets import tell, verdict_alias, verdict_asset
@@ -30,7 +31,7 @@ def ledger(clock: FakeClock) -> MemoryLedger:
     return MemoryLedger(clock)
 
 
-def judged(ledger: MemoryLedger, run_id: str, outcome: Outcome, **plan_fields: Any) -> Plan:
+def judged(ledger: Ledger, run_id: str, outcome: Outcome, **plan_fields: Any) -> Plan:
     """A run with its plan and its verdict on record."""
     plan = permit_samples.plan_of(run_id).model_copy(update=plan_fields)
     digest, name = plan.content_sha256, plan.experiment.name

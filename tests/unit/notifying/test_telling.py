@@ -17,12 +17,12 @@ from chaos_tasks.notifying.channels import (
     SIGNATURE,
     TIMESTAMP,
     Channel,
-    DeliveryError,
     FileChannel,
     WebhookChannel,
     channels_of,
     signature,
 )
+from chaos_tasks.notifying.delivery import DeliveryError
 from chaos_tasks.notifying.telling import NOBODY, Later, LedgerNotifier
 from chaos_tasks.settings import Notify, Webhook
 from chaos_tasks.testing.clock import FakeClock
