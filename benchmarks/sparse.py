@@ -1,6 +1,6 @@
 """One file corrupted in a source of a million tracked files and 2 TB: seconds, bytes on disk, memory, what is written.
 
-    python -m benchmarks.sparse [--entries 1000000] [--pointers 100000]
+    python -m benchmarks.sparse [--entries 1000000] [--pointers 100000] [--only "bit rot"]
 
 The sources are real Git repositories with a DVC cache and a remote folder.  Of their 2 TB only what an experiment reads
 exists as bytes: the manifest, or the `.dvc` files, name all the rest.  Three of them:
@@ -8,6 +8,8 @@ exists as bytes: the manifest, or the `.dvc` files, name all the rest.  Three of
 - `directory, cache`: one tracked directory of a million files, the file's bytes in the source's cache;
 - `directory, remote`: the same with an empty cache, so that everything comes from the remote;
 - `pointers, cache`: a `.dvc` file in Git for each of 100,000 files.
+
+The fault loses values; in the first of them bit rot is tried too, which asks the real DVC for the file.
 
 An experiment goes through the acts that the engine uses, on a SQLite ledger, in a process of its own.  What was written
 on the source is judged by an inventory of it (every file and folder: inode, size, mode, links, times of change and
@@ -38,6 +40,7 @@ TOTAL_BYTES = 2_000_000_000_000
 FILE_BYTES = 2_000_000  # 2 TB over a million files
 SECONDS, TIMES = 60.0, 2.0
 FAULT, PARAMS = "data.missing_values", {"columns": ["temp"], "fraction": 0.2}
+FAULTS: dict[str, dict[str, Any]] = {FAULT: PARAMS, "data.object_bitrot": {"where": "cache", "flips": 3}}
 STEPS = ("source before", "resolve", "open", "arm", "inject", "inspect", "revert", "fingerprint", "source after")
 
 
@@ -157,7 +160,7 @@ def inventory(root: Path) -> dict[str, list[int]]:
 # --- one experiment, in a process of its own -------------------------------------------------------------------------
 
 
-def experiment(folder: Path, path: str) -> dict[str, Any]:
+def experiment(folder: Path, path: str, kind: str) -> dict[str, Any]:
     """Arm, inject, inspect, revert and fingerprint through the engine's own acts."""
     from chaos_tasks import acts, registry
     from chaos_tasks.acts import ActParts
@@ -177,9 +180,10 @@ def experiment(folder: Path, path: str) -> dict[str, Any]:
     context = FaultContext(
         clock=SystemClock(), clients=from_credentials({}), scratch=folder / "run" / "scratch", lease_s=600
     )
-    fault = cast(Any, registry.fault(FAULT))
+    fault = cast(Any, registry.fault(kind))
     parts = ActParts(open_ledger(f"sqlite:///{folder}/run/ledger.db"), fault, context, Recorder())
-    params = fault.params_type.model_validate(PARAMS)
+    told = FAULTS[kind]
+    params = fault.params_type.model_validate(told)
     spec = DvcSource(repo=str(repo), rev="main", data=(path,), format="parquet")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again at what is resident now
     base, written = peak_mib(), written_bytes()
@@ -201,7 +205,7 @@ def experiment(folder: Path, path: str) -> dict[str, Any]:
     with step("arm"):
         prior = fault.snapshot(place, params, context)
         handle = Handle(
-            id="sparse/1", run_id="sparse", step="s", kind=FAULT, place=place, params=PARAMS, prior=prior, seed=1
+            id="sparse/1", run_id="sparse", step="s", kind=kind, place=place, params=told, prior=prior, seed=1
         )
         state = acts.arm(parts, handle, lease_s=600)
     pristine = acts.before_fingerprint(parts, handle)
@@ -266,20 +270,20 @@ def children_mib() -> float:
 # --- all of them -----------------------------------------------------------------------------------------------------
 
 
-def measure(name: str, build: Callable[[Path], str]) -> dict[str, Any]:
+def measure(name: str, build: Callable[[Path], str], kind: str = FAULT) -> dict[str, Any]:
     """Build a source, run the experiment, and compare the inventories."""
     with tempfile.TemporaryDirectory(prefix="squall-sparse-") as temporary:
         folder = Path(temporary)
         path = build(folder)
         before = inventory(folder / "source") | inventory(folder / "remote")
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.sparse", "--child", str(folder), path]
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.sparse", "--child", str(folder), path, kind]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stderr)
         after = inventory(folder / "source") | inventory(folder / "remote")
     result = json.loads(done.stdout)
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    return {"source": name, **result, "inventory": len(before), "changed_on_source": len(changed)}
+    return {"source": name, "fault": kind, **result, "inventory": len(before), "changed_on_source": len(changed)}
 
 
 def report(row: dict[str, Any]) -> None:
@@ -306,20 +310,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--pointers", type=int, default=100_000)
-    parser.add_argument("--child", nargs=2, default=None)
+    parser.add_argument("--only", default="", help="Rows whose name has this in it; the others stay as they were.")
+    parser.add_argument("--child", nargs=3, default=None)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(experiment(Path(options.child[0]), options.child[1])))
+        folder, path, kind = options.child
+        print(json.dumps(experiment(Path(folder), path, kind)))
         return
-    sources: dict[str, Callable[[Path], str]] = {
-        f"directory of {options.entries:,}, cache": lambda folder: directory(folder, options.entries, "cache"),
-        f"directory of {options.entries:,}, remote": lambda folder: directory(folder, options.entries, "remote"),
-        f"{options.pointers:,} pointers, cache": lambda folder: pointers(folder, options.pointers),
+    million = f"directory of {options.entries:,}, cache"
+    sources: dict[str, tuple[Callable[[Path], str], str]] = {
+        million: (lambda folder: directory(folder, options.entries, "cache"), FAULT),
+        f"directory of {options.entries:,}, remote": (
+            lambda folder: directory(folder, options.entries, "remote"),
+            FAULT,
+        ),
+        f"{options.pointers:,} pointers, cache": (lambda folder: pointers(folder, options.pointers), FAULT),
+        f"{million}, bit rot": (lambda folder: directory(folder, options.entries, "cache"), "data.object_bitrot"),
     }
+    before = {row["source"]: row for row in json.loads(RESULTS.read_text())["results"]} if RESULTS.exists() else {}
     results = []
-    for name, build in sources.items():
-        results.append(measure(name, build))
-        report(results[-1])
+    for name, (build, kind) in sources.items():
+        if options.only in name:
+            results.append(measure(name, build, kind))
+            report(results[-1])
+        elif name in before:
+            results.append(before[name])
     about = {"python": platform.python_version(), "cpus": os.cpu_count(), "load_1m": os.getloadavg()[0]}
     RESULTS.write_text(
         json.dumps({"about": about, "fault": FAULT, "params": PARAMS, "results": results}, indent=1) + "\n"

@@ -93,7 +93,7 @@ def _servers(subject: str, target: Target, commit: str) -> Iterator[Finding]:
     for name, facts in scripts_of(target, commit):
         for one in facts.servers:
             text = f"{name}, line {one.line}: its MLflow server {without_password(one.text)} stands in the code"
-            remedy = "trials log there; let it read MLFLOW_TRACKING_URI, or keep the server out of reach of trials"
+            remedy = "a trial that runs it logs there: let it read MLFLOW_TRACKING_URI, or keep the server out of reach"
             yield warn(subject, text, remedy)
 
 

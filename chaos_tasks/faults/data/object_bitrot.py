@@ -17,12 +17,14 @@ from chaos_tasks.faults.data.version import Change, VersionFault, VersionParams,
 from chaos_tasks.model.formats import FILES
 from chaos_tasks.model.handle import Handle
 from chaos_tasks.model.place import Place
-from chaos_tasks.targets import dvc
+from chaos_tasks.targets import dvc, dvc_alone
 from chaos_tasks.targets.objects import copy_file, md5_of, sync
 from chaos_tasks.targets.pointers import DataFile
 
 KIND = "data.object_bitrot"
 GIB = 1 << 30
+LARGE_MANIFEST = 1 << 20
+"""Bytes: some ten thousand files.  DVC would load all of it."""
 
 
 class ObjectBitrotParams(VersionParams):
@@ -69,7 +71,8 @@ class ObjectBitrot(VersionFault[ObjectBitrotParams]):
         flipped = flip_bits(rotten, handle.seed, params)
         if params.where == "remote":
             cache.drop(good.md5)
-        done = _materialise(clone, path, params.where)
+        size = rotten.stat().st_size
+        done = _materialise(clone, path, params.where, good.model_copy(update={"size": size}))
         return _report(clone, path, good, rotten, flipped, done)
 
     def _make_version(
@@ -125,12 +128,16 @@ def _positions(seed: int, first: int, last: int, wanted: int) -> list[int]:
     return sorted(chosen)
 
 
-def _materialise(clone: Path, path: str, where: str) -> subprocess.CompletedProcess[str]:
-    """What a user types on a machine that does not have the file yet."""
+def _materialise(clone: Path, path: str, where: str, good: DataFile) -> subprocess.CompletedProcess[str]:
+    """What a user types on a machine that does not have the file yet; of a large directory, for that object alone."""
     (clone / path).unlink(missing_ok=True)
-    output = dvc.output_of(clone, path)
+    output, command = dvc.output_of(clone, path), "pull" if where == "remote" else "checkout"
+    cache, remote = dvc.cache_of(clone), dvc.remote_of(clone)
+    if output.is_directory and cache.path(output.md5).stat().st_size > LARGE_MANIFEST:
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        return dvc_alone.ask(command, cache, remote, good.md5, good.size or 0, clone / path)
     target = output.pointer if output.path == path and output.pointer.endswith(".dvc") else path
-    return dvc.dvc_command(clone, "pull" if where == "remote" else "checkout", target)
+    return dvc.dvc_command(clone, command, target)
 
 
 def _report(

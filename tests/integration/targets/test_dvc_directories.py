@@ -10,6 +10,7 @@ import pytest
 
 from chaos_tasks import registry
 from chaos_tasks.errors import SetupError
+from chaos_tasks.faults.data import object_bitrot
 from chaos_tasks.model.handle import Finding
 from chaos_tasks.model.target import DvcSource
 from chaos_tasks.targets import dvc, dvc_bytes, git
@@ -115,6 +116,29 @@ def test_every_data_fault_leaves_the_source_untouched_and_the_seal_says_so(sourc
         assert fingerprint(tmp_path / "clone") == pristine, kind
     assert fingerprint_source(source.repo) == before
     assert fingerprint_touched(source.repo, [PART]) == seal
+
+
+@pytest.mark.parametrize("where", ["cache", "remote"])
+def test_dvc_asked_for_the_object_alone_does_what_it_does_in_the_directory(
+    where: str, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, params = registry.fault("data.object_bitrot"), {"where": where, "flips": 3}
+    said = []
+    for name, large in (("in it", 1 << 20), ("alone", 0)):
+        monkeypatch.setattr(object_bitrot, "LARGE_MANIFEST", large)
+        place = make_place(source, tmp_path / name, PART)
+        case = _Case(Arrangement(fault, place, params, contexts(tmp_path / f"{name}.scratch")))
+        before, handle = case.digest(), case.arm()
+        receipt = case.inject(handle)
+        typed, ctx = fault.params_type.model_validate(params), contexts(tmp_path / f"{name}.look")()
+        assert fault.inspect(handle, typed, ctx) is Finding.INJECTED
+        content = (tmp_path / name / PART).read_bytes() if (tmp_path / name / PART).exists() else b""
+        names = dvc.cache_of(tmp_path / name).names(), dvc.remote_of(tmp_path / name).names()
+        said.append((receipt.summary, receipt.effective, dict(receipt.evidence), content, names))
+        case.revert(handle)
+        assert case.digest() == before
+        assert not list((tmp_path / name / PART).parent.glob(".squall-*"))
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("harm", ["object", "manifest", "mode", "index", "ref", "remote"])
