@@ -50,6 +50,7 @@ PROBES: Mapping[str, str] = {
     "dvc.metric": "chaos_tasks.probes.dvc_reads:DvcMetric",
     "dvc.param": "chaos_tasks.probes.dvc_reads:DvcParam",
     "gate.refused": "chaos_tasks.probes.gate:GateRefused",
+    "history.metric": "chaos_tasks.probes.history:HistoryMetric",
     "model.fairness_gap": "chaos_tasks.probes.fairness:ModelFairnessGap",
     "model.metric": "chaos_tasks.probes.metric:ModelMetric",
     "model.slice_metric": "chaos_tasks.probes.metric:SliceMetric",

@@ -88,7 +88,8 @@ def trial_spec(
         arm=arm,
         seed=seed,
         command=tuple(
-            _revealed(word) for word in (*render(target, values), *_more_arguments(plan, rung, fork), *_shown(plan))
+            _revealed(word)
+            for word in (*render(target, values, arm), *_more_arguments(plan, rung, fork), *_shown(plan))
         ),
         cwd=prepared.repo,
         environment={

@@ -103,18 +103,19 @@ def _check(out: Path, home: Path) -> None:
 
 
 def _inventory(settings: Settings | None, name: str, out: Path, environment: str, pipeline: Pipeline) -> None:
-    from chaos_tasks.discovery.writing import inventory, table
+    from chaos_tasks.discovery.writing import DAGS, PROCESSES, inventory, table
 
+    families = DAGS if pipeline.dag is not None else PROCESSES
     if settings is None:
         path = Path.cwd() / FILE_NAME
         file = out.resolve().relative_to(Path.cwd()) if out.resolve().is_relative_to(Path.cwd()) else out.resolve()
-        path.write_text(inventory(name, file, environment, _python_of(pipeline.root)), encoding="utf-8")
+        path.write_text(inventory(name, file, environment, _python_of(pipeline.root), families), encoding="utf-8")
         click.echo(f"wrote {path}: what may be hurt, in environment {environment}")
     elif name not in settings.targets:
         file = out.resolve()
         file = file.relative_to(settings.root) if file.is_relative_to(settings.root) else file
         click.echo(f"\n{settings.root / FILE_NAME} decides what may be hurt; for this target add:\n")
-        click.echo(table(name, file, environment))
+        click.echo(table(name, file, environment, families))
 
 
 def _python_of(root: Path) -> str | None:
@@ -136,6 +137,9 @@ def _say(pipeline: Pipeline, source: Source) -> None:
         told |= {project.out.value: "{out}"} if project.out else {}
         words = " ".join(f"{key}={value}" for key, value in told.items())
         click.echo(f"  runs     entry point {project.entry_point} by MLflow  {words}".rstrip())
+    if pipeline.dag is not None:
+        conf = " ".join(f"{key}={one.value}" for key, one in pipeline.dag.conf.items())
+        click.echo(f"  runs     DAG {pipeline.dag.dag_id} in its Airflow  {conf}")
     for path in source.data:
         click.echo(f"  data     {path}")
     for why in source.csv.why if source.csv else ():

@@ -12,7 +12,7 @@ from chaos_tasks.cli.findings import Finding, bad, good, note, warn
 from chaos_tasks.errors import SquallError
 from chaos_tasks.inventory import read_target
 from chaos_tasks.model.identity import IdentityCheck
-from chaos_tasks.model.target import AlarmFileSignal, Target
+from chaos_tasks.model.target import AirflowDagWorkload, AlarmFileSignal, Target
 from chaos_tasks.settings import Settings, TargetEntry
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def target_findings(settings: Settings, name: str, *, fields: bool = True) -> It
         return
     yield from _source(subject, target, fields)
     yield from _mirror(subject, target)
+    yield from _dag(settings, subject, target)
     yield from _faults(subject, target, entry)
 
 
@@ -65,6 +66,24 @@ def _mirror(subject: str, target: Target) -> Iterator[Finding]:
             f"{root} has changed since its private copy was made",
             f"squall init --renew --name {subject} {root}",
         )
+
+
+def _dag(settings: Settings, subject: str, target: Target) -> Iterator[Finding]:
+    """Whether a run of its DAG could begin, and end."""
+    from chaos_tasks.clients import from_environment
+    from chaos_tasks.workloads.dag_preflight import check_dag
+
+    workload = target.workload
+    if not isinstance(workload, AirflowDagWorkload):
+        return
+    try:
+        clients = from_environment({"SQUALL_CREDENTIALS": settings.credentials_file})
+        dag = check_dag(target, workload, clients)
+    except SquallError as error:
+        yield bad(subject, error.message, error.remedy)
+        return
+    how = "hit by its schedule" if workload.attach is not None else "started for each trial"
+    yield good(subject, f"DAG {dag.dag_id} at {workload.connection.url}: {how}")
 
 
 def _source(subject: str, target: Target, fields: bool) -> Iterator[Finding]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from chaos_tasks.cli.findings import Finding, good, note
 from chaos_tasks.model.target import (
+    AirflowDagWorkload,
+    AirflowSignal,
     AlarmFileSignal,
     CommandWorkload,
     DvcStageWorkload,
@@ -50,6 +52,9 @@ def _reads(target: Target) -> Iterator[Finding]:
 
 def _workload(target: Target) -> Iterator[Finding]:
     workload = target.workload
+    if isinstance(workload, AirflowDagWorkload):
+        yield from _dag(workload)
+        return
     seeded = "{seed}" in str(workload.model_dump(mode="json")) if isinstance(workload, CommandWorkload) else True
     seeded = seeded and (not isinstance(workload, CommandWorkload) or "{seed}" in workload.run)
     if isinstance(workload, DvcStageWorkload | MlflowProjectWorkload) and workload.seed_param is None:
@@ -62,9 +67,18 @@ def _workload(target: Target) -> Iterator[Finding]:
         )
 
 
+def _dag(workload: AirflowDagWorkload) -> Iterator[Finding]:
+    if workload.attach is None and "{seed}" not in str(workload.conf):
+        yield _missing("{seed}", "evidence over seeds: trials are alike, or differ by chance", "give a param in `conf`")
+    if not workload.metrics_task:
+        yield _missing(
+            "workload.metrics_task", "numbers that a task returns", "name it, or let the DAG write `reads.metrics`"
+        )
+
+
 def _signals(target: Target) -> Iterator[Finding]:
     kinds = sorted({signal.type for signal in target.signals})
-    if any(isinstance(signal, GateSignal | AlarmFileSignal) for signal in target.signals):
+    if any(isinstance(signal, GateSignal | AlarmFileSignal | AirflowSignal) for signal in target.signals):
         yield good("signals", ", ".join(kinds))
     else:
         said = ", ".join(kinds) or "none"

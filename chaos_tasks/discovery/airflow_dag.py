@@ -1,8 +1,8 @@
 """The finder of Airflow DAGs: a dag_id, looked up in the DAG folder by syntax tree; Airflow is not needed for that.
 
-What a target runs is the DAG's training task where that is a command, in a copy, as it says; else the whole DAG in a
-copy, by `airflow dags test`, which needs Airflow in the pipeline's own interpreter and no server.  A DAG that takes its
-data and its folder as params can be tried in place: workload `airflow_dag`.
+A DAG whose params can carry data and results is tried in place: workload `airflow_dag`.  Of any other, a target runs
+the training task where that is a command, in a copy, as it says; else the whole DAG in a copy, by `airflow dags test`,
+which needs Airflow in the pipeline's own interpreter and no server.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from chaos_tasks.discovery.dag_params import pipeline_of_dag
 from chaos_tasks.discovery.found import Guess, Missing, Pipeline
 from chaos_tasks.discovery.python_names import constants, name_of, text_of
 from chaos_tasks.discovery.scripts import local_scripts, pipeline_of
@@ -44,17 +45,21 @@ class AirflowDag:
         return bool(_DAG_ID.fullmatch(where)) and not Path(where).exists() and _file_of(where) is not None
 
     def find(self, where: str) -> Pipeline:
-        """The command of its training task, as a script of its own."""
+        """The DAG as a whole; else the command of its training task, as a script of its own."""
         file = _file_of(where)
         if file is None:
             raise SetupError(
                 f"no DAG is called {where!r} in {', '.join(map(str, dag_folders(os.environ))) or 'any folder'}",
                 remedy="set AIRFLOW__CORE__DAGS_FOLDER to the folder with its file",
             )
+        in_place = pipeline_of_dag(where, file)
+        if isinstance(in_place, Pipeline):
+            return in_place
         tasks = list(tasks_of(file))
         trained = _training(file, tasks)
         if trained is None:
-            return _whole(where, file, tasks)
+            found = _whole(where, file, tasks, in_place)
+            return found.model_copy(update={"missing": (*found.missing, _not_in_place(in_place))})
         task, script, cwd = trained
         root = next((one for one in script.parents if (one / ".git").exists()), cwd)
         command = _after_cd(task.command or "")
@@ -63,7 +68,8 @@ class AirflowDag:
             why=f"task {task.task_id} in line {task.line} of {file.name}",
         )  # fmt: skip
         others = [one.task_id for one in tasks if one.task_id != task.task_id]
-        return found.model_copy(update={"name": where, "missing": (*found.missing, *_left_out(others))})
+        missing = (*found.missing, *_left_out(others), _not_in_place(in_place))
+        return found.model_copy(update={"name": where, "missing": missing})
 
 
 def dag_folders(environment: Mapping[str, str]) -> list[Path]:
@@ -134,15 +140,15 @@ def _training(file: Path, tasks: list[Task]) -> tuple[Task, Path, Path] | None:
     return None
 
 
-def _whole(dag_id: str, file: Path, tasks: list[Task]) -> Pipeline:
+def _whole(dag_id: str, file: Path, tasks: list[Task], not_in_place: str) -> Pipeline:
     """All tasks, one after the other in one process; the module beside the DAG that trains says what it reads."""
     scripts = {path: facts for path, facts in local_scripts(file.parent).items() if facts.trains}
     if not tasks or not scripts:
         had = ", ".join(f"{one.task_id} ({one.operator})" for one in tasks) or "none"
         raise SetupError(
             f"no task of {dag_id} in {file} runs a Python script by a command, and no module beside it trains; its "
-            f"tasks: {had}",
-            remedy="name the script or the folder that a task calls: squall init path/to/train.py",
+            f"tasks: {had}; it cannot be tried in place: {not_in_place}",
+            remedy="give it such params, or name the script that a task calls: squall init path/to/train.py",
         )
     script = min(scripts, key=lambda path: (path != file, len(path.parts), path))
     root = next((one for one in file.parents if (one / ".git").exists()), file.parent)
@@ -193,6 +199,11 @@ def _script_of(file: Path, command: str) -> tuple[Path, Path] | None:
 
 def _after_cd(command: str) -> str:
     return " ".join(re.sub(r"^\s*cd\s+\S+\s*(?:&&|;)", "", command).split())
+
+
+def _not_in_place(why: str) -> Missing:
+    rules_out = "trials of the DAG itself, in its Airflow (workload airflow_dag)"
+    return Missing(field="workload.dag_id", why=why, rules_out=rules_out)
 
 
 def _left_out(others: list[str]) -> Iterator[Missing]:

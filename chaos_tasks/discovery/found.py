@@ -35,6 +35,14 @@ class Project(Value):
     out: Guess | None = None
 
 
+class Dag(Value):
+    """A DAG that can be tried as a whole, and what goes into its params."""
+
+    dag_id: str
+    conf: Mapping[str, Guess]
+    metrics_task: Guess | None = None
+
+
 class Pipeline(Value):
     """How one trial of a pipeline is run, and what it reads and leaves; paths are relative to ``root``."""
 
@@ -53,6 +61,7 @@ class Pipeline(Value):
     writes: tuple[Guess, ...] = ()
     missing: tuple[Missing, ...] = ()
     project: Project | None = None
+    dag: Dag | None = None
 
 
 class Source(Value):

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chaos_tasks.discovery.found import Pipeline, Project, Source
+from chaos_tasks.discovery.found import Dag, Pipeline, Project, Source
 
 ASIDE = "{squall} -P -m chaos_tasks.workloads.aside --copy-of {data} --out {out} --python {python}"
 
@@ -58,6 +58,9 @@ def _workload(pipeline: Pipeline) -> Iterator[str]:
     if pipeline.project is not None:
         yield from _project(pipeline.project, pipeline)
         return
+    if pipeline.dag is not None:
+        yield from _dag(pipeline.dag)
+        return
     yield "workload:"
     yield "  type: command"
     yield _OWN_COPY
@@ -73,6 +76,24 @@ def _workload(pipeline: Pipeline) -> Iterator[str]:
     yield from (f"    {line}" for line in _run(pipeline))
     yield "  timeout: 10m"
     yield _environment({key: one.value for key, one in pipeline.environment.items()})
+
+
+def _dag(dag: Dag) -> Iterator[str]:
+    """The DAG in place, by the API of its Airflow."""
+    yield "workload:"
+    yield "  type: airflow_dag"
+    yield "  # each trial is a run of the DAG, in its own Airflow; only what its params redirect goes to the trial"
+    yield f"  dag_id: {_text(dag.dag_id)}"
+    for key, one in dag.conf.items():
+        yield f"  # {_plain(key)}: {_plain(one.why)}"
+    yield f"  conf: {{{_pairs({key: one.value for key, one in dag.conf.items()})}}}"
+    yield "  # where the API of its Airflow answers, and the name of a login in the file that SQUALL_CREDENTIALS names:"
+    yield '  # {"airflow": {"user": "...", "password": "..."}}'
+    yield '  connection: {url: "${SQUALL_AIRFLOW_URL}", credentials: airflow}'
+    if dag.metrics_task is not None:
+        yield f"  # {_plain(dag.metrics_task.value)}: {_plain(dag.metrics_task.why)}"
+        yield f"  metrics_task: {_text(dag.metrics_task.value)}"
+    yield "  timeout: 30m"
 
 
 def _environment(added: Mapping[str, str]) -> str:
@@ -126,7 +147,11 @@ def _tail(pipeline: Pipeline, source: Source) -> Iterator[str]:
     if pipeline.writes:
         where = "; ".join(f"{one.value} ({one.why})" for one in pipeline.writes)
         yield f"# It may write to {_plain(where)}: name that in `writes`, or point it elsewhere by its environment."
-    yield "signals: [{type: exit_code}]  # add what its owners would really notice: a gate, alarms"
+    if pipeline.dag is not None:
+        yield "# what else it writes, where no param says: name it in `writes`, with the param that redirects it"
+        yield "signals: [{type: airflow}]  # a failed task or run; add what its callbacks leave in a file"
+    else:
+        yield "signals: [{type: exit_code}]  # add what its owners would really notice: a gate, alarms"
     if pipeline.missing:
         yield "# Not found, and what that rules out:"
         for one in pipeline.missing:
@@ -136,7 +161,13 @@ def _tail(pipeline: Pipeline, source: Source) -> Iterator[str]:
     yield ""
 
 
-def inventory(name: str, file: Path, environment: str, python: str | None) -> str:
+PROCESSES, DAGS = ("data", "process"), ("data", "airflow")
+"""Families of faults that a pipeline on this machine, or a DAG, can suffer without more being said."""
+
+
+def inventory(
+    name: str, file: Path, environment: str, python: str | None, families: tuple[str, ...] = PROCESSES
+) -> str:
     """A first squall.toml."""
     lines = [
         "# What may be hurt: written by `squall init`, and its owner's to change.",
@@ -144,22 +175,23 @@ def inventory(name: str, file: Path, environment: str, python: str | None) -> st
         'experiments = "experiments"',
         *([f"python = {json.dumps(python)}  # the interpreter of the pipeline"] if python else []),
         "",
-        table(name, file, environment),
+        table(name, file, environment, families),
     ]
     return "\n".join(lines)
 
 
-def table(name: str, file: Path, environment: str) -> str:
+def table(name: str, file: Path, environment: str, families: tuple[str, ...] = PROCESSES) -> str:
     """The lines of one target in squall.toml."""
+    allowed = json.dumps(families)
     return f"""\
 [targets.{name}]
 file = {json.dumps(str(file))}
 environment = "{environment}"
-families = ["data", "process"]
+families = {allowed}
 
 [[targets.{name}.identities.not_applicable]]
 check = "principals"
-families = ["data", "process"]
+families = {allowed}
 reason = "Local files and processes of one user of this machine: nothing there tells who is who."
 """
 

@@ -34,6 +34,8 @@ class DagSpec(Value):
     dag_id: str
     url: str
     credentials: str
+    attached: bool = Field(False, description="The run is Airflow's own, so nobody ends it.")
+    wait_s: float = Field(0.0, ge=0, description="Of an attached one: longest time until it begins.")
 
 
 class FiringSpec(Value):

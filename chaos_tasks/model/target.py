@@ -119,6 +119,13 @@ class AirflowConnection(Value):
     )
 
 
+class Attach(Value):
+    """No run of ours: the next scheduled run of the DAG is hit, and judged against the runs before it."""
+
+    wait: Duration = Field(timedelta(hours=26), description="Longest time until that run begins.")
+    history: int = Field(60, ge=10, le=500, description="At most so many earlier scheduled runs are read.")
+
+
 class AirflowDagWorkload(_Workload):
     """One run of an existing DAG per trial, in its own Airflow; its tasks run where they always do."""
 
@@ -132,6 +139,9 @@ class AirflowDagWorkload(_Workload):
     connection: AirflowConnection
     metrics_task: str = Field(
         "", description="Task whose return value (numbers by name) becomes `reads.metrics` where the DAG wrote none."
+    )
+    attach: Attach | None = Field(
+        None, description="Hit the next scheduled run instead of starting one; `conf` is then the DAG's own."
     )
     poll: Duration = Field(timedelta(seconds=0.5), description="Time from one look at the run to the next.")
 
@@ -325,7 +335,15 @@ class Target(Value):
 
 
 def _check_dag(target: Target, workload: AirflowDagWorkload) -> None:
-    """A DAG that would write where it always does is refused, naming the write and what to add."""
+    """A DAG that would write where it always does is refused, naming the write and what to add.
+
+    One that is attached to writes there anyhow: its run is none of ours.
+    """
+    if workload.attach is not None:
+        if workload.conf or target.redirected_conf:
+            cause = f"a scheduled run of {workload.dag_id} takes no conf of ours"
+            raise wrong_field("workload.conf", cause, "leave out `conf`, or leave out `attach` to start a run")
+        return
     if not any("{out}" in text for text in _texts(workload.conf)):
         cause = f"the conf of {workload.dag_id} has no {{out}}: a trial would write where the DAG always does"
         remedy = "give the param that says where its results go, e.g. conf: {out: '{out}'}; one that has none needs one"

@@ -84,6 +84,14 @@ class ForkPoint(Value):
     seconds_saved: float = Field(0.0, ge=0, description="What the control took from its first progress to there.")
 
 
+class PastRun(Value):
+    """A scheduled run of the target's DAG before the one that was hit, with its numbers."""
+
+    run_id: str
+    at: datetime
+    metrics: Mapping[str, float] = Field(default_factory=dict)
+
+
 class Trial(Value):
     """The result of one trial.  Numbers and digests only; files stay in ``out``."""
 
@@ -100,6 +108,7 @@ class Trial(Value):
     launches: tuple[Launch, ...] = ()
     firings: tuple[Firing, ...] = ()
     signals: tuple[SignalEvent, ...] = ()
+    history: tuple[PastRun, ...] = Field((), description="Of an attached trial: earlier runs, oldest first.")
     retried_at: tuple[datetime, ...] = Field(
         (), description="When Airflow began a further try of a task of its DAG run."
     )

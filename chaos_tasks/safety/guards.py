@@ -11,7 +11,7 @@ from pathlib import Path
 from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped, LedgerError, SetupError
 from chaos_tasks.model.calendar import ChangeCalendar
-from chaos_tasks.model.experiment import Draw, Experiment, Step
+from chaos_tasks.model.experiment import Draw, Experiment, Step, When
 from chaos_tasks.model.handle import Phase, Reversibility, how_to_free
 from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.model.plan import Plan
@@ -26,6 +26,9 @@ from chaos_tasks.settings import Settings
 SWEEPER = "sweeper"
 LEFT = "sweeper left"
 """The heartbeat of a watcher that has ended: what it said before counts no more."""
+
+PRODUCTION = frozenset({"production", "prod", "live"})
+"""Names of environments in which no scheduled run is attached to, whatever `environments` allows."""
 
 COMPARES_DURATIONS = frozenset({"workload.duration_s"})
 _NAME = re.compile(r"[A-Za-z0-9_.~:+-]{1,200}")  # as Airflow allows them
@@ -81,6 +84,7 @@ def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
     _environment(target, rules)
     if rules.copying is not None:
         rules.copying.check()
+    _attached(experiment, target, rules)
     for step in experiment.method:
         _family(step, target, rules)
         _reversibility(step, target, rules)
@@ -193,6 +197,40 @@ def _moment(step: Step, target: Target, rules: Rules) -> None:
         raise GuardTripped(
             f"step {step.name}: its trigger waits for progress, and target {target.name} declares none",
             remedy="declare `reads.progress` in the target file, or use `trigger: {at: elapsed, after: 2s}`",
+        )
+
+
+def _attached(experiment: Experiment, target: Target, rules: Rules) -> None:
+    """Attach mode hits one run that is not ours: while it runs, beside no control, and never in production."""
+    workload = target.workload
+    if not isinstance(workload, AirflowDagWorkload) or workload.attach is None:
+        return
+    if rules.target_environment.lower() in PRODUCTION:
+        raise GuardTripped(
+            f"target {target.name} is in {rules.target_environment}, and its scheduled runs are real ones",
+            remedy="attach to a staging DAG",
+        )
+    for step in experiment.method:
+        if step.target == "data":
+            raise GuardTripped(
+                f"step {step.name} acts on a clone, and a scheduled run of {workload.dag_id} reads its own data",
+                remedy="leave out `attach`, so that a run of ours reads the clone",
+            )
+        if not step.fires_during:
+            raise GuardTripped(
+                f"step {step.name} would be in until the next scheduled run of {workload.dag_id}, whenever that is",
+                remedy="let it fire in that run: `trigger: {at: elapsed, after: 0s}`, and say how long in `hold`",
+            )
+    compared = [check.name for check in experiment.steady_state if check.when is When.ALWAYS]
+    if compared:
+        raise GuardTripped(
+            f"check {compared[0]} compares with control trials, and in attach mode there are none",
+            remedy="write `when: under_fault`; `history.metric` compares with the earlier runs",
+        )
+    if experiment.analysis.seeds != 1:
+        raise GuardTripped(
+            f"{experiment.analysis.seeds} seeds are asked for, and one scheduled run of {workload.dag_id} is hit",
+            remedy="write `analysis: {seeds: 1, design: fixed}`",
         )
 
 

@@ -8,6 +8,7 @@ from chaos_tasks.errors import GuardTripped
 from chaos_tasks.model.duration import format_duration
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.record import RecordKind, TrialStart
+from chaos_tasks.model.target import AirflowDagWorkload, Workload
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.ports import LedgerReader
 
@@ -19,13 +20,19 @@ def longest(plan: Plan, *, injected: bool) -> timedelta:
     that takes longer is ended.  Set-up steps, each bounded by the same time-out, are counted once for each arm.
     """
     guards, analysis = plan.experiment.guards, plan.experiment.analysis
-    timeout, setup = plan.target.workload.timeout, len(plan.target.workload.setup)
+    timeout, setup = _of_a_trial(plan.target.workload), len(plan.target.workload.setup)
     rungs = 1 + len(plan.rungs)
     pairs = 2 * len(plan.seeds) * rungs  # a control may run beside the fault, right before its treatment
     under_fault = guards.longest or timeout * (pairs + 2 * setup)
     after = timeout * analysis.recovery_trials + guards.revert_within + guards.rto
     ahead = timedelta(0) if injected else timeout * (len(plan.seeds) * rungs + setup)
     return ahead + under_fault + after
+
+
+def _of_a_trial(workload: Workload) -> timedelta:
+    """One that waits for a scheduled run waits first."""
+    attach = workload.attach if isinstance(workload, AirflowDagWorkload) else None
+    return workload.timeout + (attach.wait if attach is not None else timedelta(0))
 
 
 def within(plan: Plan, ledger: LedgerReader) -> None:

@@ -166,6 +166,16 @@ class AirflowClient:
         """All runs of a DAG, oldest first."""
         return tuple(DagRun.model_validate(item) for item in self._all(f"/dags/{part(dag_id)}/dagRuns", "dag_runs"))
 
+    def latest_runs(self, dag_id: str, *, limit: int, run_type: str) -> tuple[DagRun, ...]:
+        """The last runs of a sort, oldest first."""
+        path = f"/dags/{part(dag_id)}/dagRuns?order_by=-run_after&run_type={run_type}&limit={limit}"
+        found = [DagRun.model_validate(item) for item in self._call("GET", path)["dag_runs"]]
+        return tuple(reversed(found))
+
+    def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """What people read beside the run."""
+        self._call("PATCH", f"{of_run(dag_id, run_id)}?update_mask=note", {"note": note})
+
     def set_run_state(self, dag_id: str, run_id: str, state: Literal["queued", "success", "failed"]) -> None:
         """End or requeue a run by hand."""
         self._call("PATCH", of_run(dag_id, run_id), {"state": state})

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.spec import DagSpec
 from chaos_tasks.model.target import AirflowDagWorkload, Target
+from chaos_tasks.model.trial import Arm
 
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
 
@@ -23,13 +24,16 @@ UNTOLD = 75
 """Exit code of a watcher that could not start or watch the run: that says nothing about the DAG (EX_TEMPFAIL)."""
 
 
-def dag_command(target: Target, values: Mapping[str, str], fill: Callable[[str], str]) -> tuple[str, ...]:
+def dag_command(
+    target: Target, values: Mapping[str, str], fill: Callable[[str], str], arm: Arm = Arm.CONTROL
+) -> tuple[str, ...]:
     """Runs in our own interpreter: it needs nothing of the pipeline's; raises WorkloadError without {out}."""
     workload = target.workload
     assert isinstance(workload, AirflowDagWorkload)  # noqa: S101  (narrowing; the caller checked)
     if not values.get("out"):
         raise WorkloadError(f"DAG {workload.dag_id} cannot be run without a folder of a trial")
     conf = _filled({**workload.conf, **target.redirected_conf}, fill)
+    attach = _attach(workload, arm)
     metrics = (
         ("--metrics-task", workload.metrics_task, "--metrics", target.reads.metrics) if workload.metrics_task else ()
     )
@@ -37,7 +41,19 @@ def dag_command(target: Target, values: Mapping[str, str], fill: Callable[[str],
         *(sys.executable, "-P", "-m", MODULE, "--url", workload.connection.url, "--dag", workload.dag_id),
         *("--conf", json.dumps(conf), "--out", values["out"], "--poll", str(workload.poll.total_seconds())),
         *metrics,
+        *attach,
     )
+
+
+def _attach(workload: AirflowDagWorkload, arm: Arm) -> tuple[str, ...]:
+    """A control reads the history and waits for nothing; a recovery waits for a run and hits none."""
+    if workload.attach is None:
+        return ()
+    if arm is Arm.CONTROL:
+        return ("--attach", "history", "--history", str(workload.attach.history))
+    how = "hit" if arm is Arm.TREATMENT else "see"
+    wait = str(workload.attach.wait.total_seconds())
+    return ("--attach", how, "--history", str(workload.attach.history), "--wait", wait)
 
 
 def dag_of(target: Target) -> DagSpec | None:
@@ -45,8 +61,14 @@ def dag_of(target: Target) -> DagSpec | None:
     workload = target.workload
     if not isinstance(workload, AirflowDagWorkload):
         return None
-    told = workload.connection
-    return DagSpec(dag_id=workload.dag_id, url=told.url, credentials=told.credentials)
+    told, attach = workload.connection, workload.attach
+    return DagSpec(
+        dag_id=workload.dag_id,
+        url=told.url,
+        credentials=told.credentials,
+        attached=attach is not None,
+        wait_s=attach.wait.total_seconds() if attach is not None else 0.0,
+    )
 
 
 def dag_run_id(trial_id: str, launch: int) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.target import AirflowDagWorkload, DvcStageWorkload, MlflowProjectWorkload, Target
+from chaos_tasks.model.trial import Arm
 from chaos_tasks.workloads.airflow_dag import PLACEHOLDER, dag_command
 from chaos_tasks.workloads.dvc_stage import stage_command
 from chaos_tasks.workloads.mlflow_project import project_command, tracking_environment
 
 
-def render(target: Target, values: Mapping[str, str]) -> tuple[str, ...]:
+def render(target: Target, values: Mapping[str, str], arm: Arm = Arm.CONTROL) -> tuple[str, ...]:
     """Arguments of one trial; raises WorkloadError listing the known placeholders when one is unknown."""
     if isinstance(target.workload, DvcStageWorkload):
         return stage_command(target.workload, target.reads, values)
@@ -22,7 +23,7 @@ def render(target: Target, values: Mapping[str, str]) -> tuple[str, ...]:
         return project_command(target.workload, target.reads, values, lambda text: fill(text, values, what=where))
     if isinstance(target.workload, AirflowDagWorkload):
         what = f"workload.conf of {target.name}"
-        return dag_command(target, values, lambda text: fill(text, values, what=what))
+        return dag_command(target, values, lambda text: fill(text, values, what=what), arm)
     return render_line(target.workload.run, values, what=f"workload.run of {target.name}")
 
 

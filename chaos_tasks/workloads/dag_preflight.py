@@ -59,6 +59,10 @@ def reasons(
         yield f"DAG {name} is stale: its file was not parsed lately", "see that its file is there and is parsed"
     if dag.is_paused:
         yield f"DAG {name} is paused, so a run of it would wait for ever", f"unpause it: `airflow dags unpause {name}`"
+    if workload.attach is not None:
+        if dag.schedule in (None, "", "None"):
+            yield f"DAG {name} has no schedule, so no run of it will come", "leave out `attach`, or give it a schedule"
+        return
     if dag.max_active_runs is not None and dag.active_runs >= dag.max_active_runs:
         remedy = "wait until they end, raise max_active_runs, or give Squall a copy of the DAG without a schedule"
         yield f"{dag.active_runs} runs of {name} are active, and max_active_runs is {dag.max_active_runs}", remedy

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from chaos_tasks.errors import WorkloadError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.spec import TaskAddress
 from chaos_tasks.model.target import AirflowSignal
-from chaos_tasks.model.trial import SignalEvent
+from chaos_tasks.model.trial import PastRun, SignalEvent
 from chaos_tasks.targets.airflow import TASK_OVER, TaskInstance
 from chaos_tasks.targets.process import ProcessIdentity, host
 
 FILE = "dag_run.json"
+HISTORY = "history.json"
 BEGAN_WITHIN_S = 30.0
 """A task's process begins at most so long before Airflow notes that the try has begun, or after."""
+
+
+_PAST: TypeAdapter[tuple[PastRun, ...]] = TypeAdapter(tuple[PastRun, ...])
 
 
 class TrySeen(Value):
@@ -91,6 +95,18 @@ def leave(out: Path, seen: DagRunSeen) -> None:
     partial = out / f".{FILE}.{os.getpid()}"
     partial.write_text(seen.model_dump_json(indent=1), encoding="utf-8")
     partial.replace(out / FILE)
+
+
+def leave_history(out: Path, past: Sequence[PastRun]) -> None:
+    """Earlier runs, oldest first."""
+    (out / HISTORY).write_text(_PAST.dump_json(tuple(past), indent=1).decode(), encoding="utf-8")
+
+
+def history(out: Path) -> tuple[PastRun, ...]:
+    """What the watcher left of it; nothing where it was not read."""
+    with suppress(OSError, ValidationError):
+        return _PAST.validate_json((out / HISTORY).read_bytes())
+    return ()
 
 
 def retried_at(seen: DagRunSeen | None) -> tuple[datetime, ...]:

@@ -1,5 +1,7 @@
 """`python -m chaos_tasks.workloads.dag_watch`: ask for one run of a DAG, watch it to its end, and leave what was seen.
 
+With --attach it asks for none: it reads the earlier scheduled runs, then waits for the next one and watches that.
+
 Exit code 0 when the run succeeded, 1 when it failed, 75 when it could not be started or watched.  It ends nothing:
 whoever ends this process ends the run too, since the run outlives it.
 """
@@ -20,6 +22,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from chaos_tasks.errors import SquallError
+from chaos_tasks.model.trial import PastRun
 from chaos_tasks.targets.airflow import AirflowApiError, AirflowClient, DagRun, TaskInstance
 from chaos_tasks.workloads import dag_sight
 from chaos_tasks.workloads.airflow_dag import RUN_VARIABLE, UNTOLD, fit
@@ -27,6 +30,10 @@ from chaos_tasks.workloads.dag_sight import DagRunSeen, TaskSeen, TrySeen
 
 PATIENCE_S = 60.0
 """How long an API server that answered before may be away."""
+
+SCHEDULED = "scheduled"
+HIT = "squall:"
+"""Begins the note on a run that was hit: its owners see it, and no later history counts it."""
 
 QUEUED_S = 180.0
 """How long a run may wait for its beginning: that it waits is Airflow's doing, not the DAG's."""
@@ -118,11 +125,79 @@ class Watch:
         )
 
 
+def next_run(client: AirflowClient, dag_id: str, *, wait_s: float, poll_s: float) -> DagRun:
+    """The first scheduled run that Airflow begins from now on; raises AirflowApiError when none does in time."""
+    known: set[str] | None = None
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            latest = client.latest_runs(dag_id, limit=10, run_type=SCHEDULED)
+        except AirflowApiError as error:
+            if 0 < error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            latest = ()
+        else:
+            known = {run.run_id for run in latest} if known is None else known
+        for run in latest:
+            if run.run_id not in (known or ()) and run.state == "running":
+                return run
+        if time.monotonic() > deadline:
+            raise AirflowApiError(f"no scheduled run of {dag_id} began in {wait_s:.0f} s", remedy="raise attach.wait")
+        time.sleep(poll_s)
+
+
+def past_runs(client: AirflowClient, dag_id: str, task_id: str, most: int) -> list[PastRun]:
+    """Scheduled runs that succeeded, oldest first, with their numbers; those that we hit are none of the history."""
+    runs = client.latest_runs(dag_id, limit=most, run_type=SCHEDULED)
+    healthy = [run for run in runs if run.state == "success" and not (run.note or "").startswith(HIT)]
+    return [PastRun(run_id=run.run_id, at=_began(run), metrics=_numbers_of(client, run, task_id)) for run in healthy]
+
+
+def _began(run: DagRun) -> datetime:
+    return run.start_date or run.run_after or _now()
+
+
+def _numbers_of(client: AirflowClient, run: DagRun, task_id: str) -> dict[str, float]:
+    """What a task of it returned, and how long it took."""
+    found: dict[str, float] = {}
+    if task_id:
+        try:
+            found = numbers(client.xcom(run.dag_id, run.run_id, task_id))
+        except AirflowApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:  # cleaned up since, or never returned
+                raise
+    if run.start_date is not None and run.end_date is not None:
+        found = {"run_seconds": (run.end_date - run.start_date).total_seconds(), **found}
+    return found
+
+
+def _attached(client: AirflowClient, told: argparse.Namespace) -> int:
+    """Exit code of a trial that asks for no run."""
+    out = Path(told.out)
+    past = past_runs(client, told.dag, told.metrics_task, told.history)
+    dag_sight.leave_history(out, past)
+    _say(f"{len(past)} earlier runs of {told.dag}")
+    if told.attach == "history":
+        _write(out / told.metrics, past[-1].metrics if past else {})
+        return 0
+    bound = next_run(client, told.dag, wait_s=told.wait, poll_s=told.poll)
+    if told.attach == "hit":
+        client.set_note(told.dag, bound.run_id, f"{HIT} a fault is tried on this run")
+    _say(f"run {bound.run_id} began")
+    run = Watch(client, told.dag, bound.run_id, out, told.poll).to_its_end()
+    _say(f"run {run.run_id} {run.state}")
+    if run.state == "success":
+        _write(out / told.metrics, _numbers_of(client, run, told.metrics_task))
+    return 0 if run.state == "success" else 1
+
+
 def main(arguments: Sequence[str]) -> int:
     """0, 1 or 75."""
     told = _parse(arguments)
     try:
         client = AirflowClient.told(told.url, os.environ, timeout_s=10.0)
+        if told.attach:
+            return _attached(client, told)
         watch = Watch(client, told.dag, os.environ[RUN_VARIABLE], Path(told.out), told.poll)
         watch.begin(json.loads(told.conf))
         run = watch.to_its_end()
@@ -152,9 +227,12 @@ def numbers(value: JsonValue) -> dict[str, float]:
 def _keep(client: AirflowClient, watch: Watch, task_id: str, path: Path) -> None:
     """A file that the DAG wrote itself is kept."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = numbers(client.xcom(watch.dag_id, watch.run_id, task_id))
-        path.write_text(json.dumps(found, indent=2), encoding="utf-8")
+        _write(path, numbers(client.xcom(watch.dag_id, watch.run_id, task_id)))
+
+
+def _write(path: Path, found: Mapping[str, float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(found), indent=2), encoding="utf-8")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -162,6 +240,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name in ("--url", "--dag", "--conf", "--out"):
         parser.add_argument(name, required=True)
     parser.add_argument("--poll", type=float, default=0.5)
+    parser.add_argument("--attach", default="", choices=("", "history", "see", "hit"))
+    parser.add_argument("--history", type=int, default=60)
+    parser.add_argument("--wait", type=float, default=0.0)
     parser.add_argument("--metrics-task", default="")
     parser.add_argument("--metrics", default="metrics.json")
     return parser.parse_args(arguments)

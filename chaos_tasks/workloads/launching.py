@@ -78,7 +78,7 @@ class RunningLaunch:
 
     def _ask(self, spec: TrialSpec, number: int) -> dict[str, str]:
         """The run of a DAG that this launch is, noted before anybody asks Airflow for it."""
-        if spec.dag is None:
+        if spec.dag is None or spec.dag.attached:
             return {}
         run_id = dag_run_id(spec.trial_id, number)
         self._journal.append(Asked(at=self._started_at, dag=spec.dag, run_id=run_id))

@@ -72,6 +72,7 @@ class TrialRun:
         self._launches: list[Launch] = []
         self._reached: list[tuple[int | None, int | None]] = []  # first and highest step of each launch
         self._companions: list[subprocess.Popen[bytes]] = []
+        self._bound: float | None = None  # when the run that it is attached to was first seen
         self._began_at = self._started_at = self._clock.now()
         self._started = self._clock.monotonic()
 
@@ -197,11 +198,23 @@ class TrialRun:
 
     def _sight(self, launch: RunningLaunch) -> Sight:
         return Sight(
-            elapsed_s=self._clock.monotonic() - self._started,
+            elapsed_s=self._elapsed_s(),
             step=launch.watch.steps.highest,
             new_lines=launch.new_lines,
             folders=(self._out, Path(self._spec.checkpoints)),
         )
+
+    def _elapsed_s(self) -> float:
+        """Since the start; of a trial that waits for a scheduled run since that began, and before it less than 0.
+
+        How long it may wait is the watcher's to heed.
+        """
+        now = self._clock.monotonic()
+        if self._spec.dag is None or not self._spec.dag.attached:
+            return now - self._started
+        if self._bound is None and dag_sight.read(self._out) is not None:
+            self._bound = now
+        return now - self._bound if self._bound is not None else -1.0
 
     def _interruption(self, lease: LeaseKeeper) -> _Ending | None:
         """Why the trial must end now, if it must."""
@@ -213,7 +226,7 @@ class TrialRun:
             if process.poll() is not None:
                 what = f"companion {companion.name} ended with exit code {process.returncode}"
                 return _Ending(TrialStatus.VOID, error=what)
-        if self._clock.monotonic() - self._started > self._spec.timeout_s:
+        if self._elapsed_s() > self._spec.timeout_s:
             return _Ending(TrialStatus.TIMED_OUT, error=f"no end after {self._spec.timeout_s:g} s")
         return None
 
@@ -279,6 +292,7 @@ class TrialRun:
             launches=tuple(self._launches),
             firings=tuple(self._desk.firings),
             signals=noticed(self._spec.signals, self._out, self._launches, label_delay_s=self._spec.label_delay_s),
+            history=dag_sight.history(self._out) if self._spec.dag and self._spec.dag.attached else (),
             retried_at=dag_sight.retried_at(dag_sight.read(self._out)) if self._spec.dag else (),
             lost_steps=lost_steps(self._reached),
             out=self._spec.out,

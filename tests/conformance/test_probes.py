@@ -12,7 +12,7 @@ import pytest
 
 from chaos_tasks import registry
 from chaos_tasks.model.progress import Setback, TrialProgress
-from chaos_tasks.model.trial import Arm, Firing, Launch, SignalEvent, Trial
+from chaos_tasks.model.trial import Arm, Firing, Launch, PastRun, SignalEvent, Trial
 from chaos_tasks.probes.dvc_reads import SHOWN
 from chaos_tasks.testing.probe_conformance import CHECKS, Example, bare_trial
 from tests import predictions
@@ -51,6 +51,10 @@ RICH = bare_trial().model_copy(
                 ),
             ),
         ),
+        "history": tuple(
+            PastRun(run_id=f"r{day}", at=START - timedelta(days=60 - day), metrics={"auc": 0.9 + (day * 7 % 13) / 1000})
+            for day in range(60)
+        ),
         "lost_steps": 5,
     }
 )
@@ -59,6 +63,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "dvc.param": {"name": "train.lr"},
     "model.fairness_gap": {"group": "origin", "predictions": predictions.LAYOUT.model_dump()},
     "model.metric": {"metric": "auc"},
+    "history.metric": {"metric": "auc"},
     "model.slice_metric": {"metric": "auc", "slice": "origin=JFK"},
     "model.tail": {"file": "decisions.jsonl", "field": "lag", "quantile": 0.99, "unit": "s"},
     "signal.fired": {"name": "drift"},

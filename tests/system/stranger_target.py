@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from chaos_tasks.lab.airflow_api import AirflowApi
@@ -19,20 +20,24 @@ from tests.system.tiny_target import TinyProject
 DAGS = Path(__file__).with_name("stranger_dags")
 NAME, DAG_ID = "loans", "loan_scoring"
 LABELS, KILLED, LOCKED_OUT = "loans-flipped", "loans-train-killed", "loans-locked-out"
-EXPERIMENTS = frozenset({LABELS, KILLED, LOCKED_OUT})
+MONITOR, MONITOR_DAG = "loans-monitor", "loan_monitor"
+MONITOR_KEY, MONITOR_KILLED = "monitor-locked-out", "monitor-killed"
+EXPERIMENTS = frozenset({LABELS, KILLED, LOCKED_OUT, MONITOR_KEY, MONITOR_KILLED})
+HISTORY = 16
+"""Earlier runs that Airflow makes up for: as many as a level of 0.1 needs, and two."""
 
 INVENTORY = f"""
-[targets.{NAME}]
-file = "targets/{NAME}.yaml"
+[targets.{{name}}]
+file = "targets/{{name}}.yaml"
 environment = "lab"
 families = ["data", "airflow", "cloud"]
 
-[targets.{NAME}.identities]
-principals = {{injector = "{INJECTOR_USER}", reverter = "{REVERTER_USER}"}}
+[targets.{{name}}.identities]
+principals = {{{{injector = "{INJECTOR_USER}", reverter = "{REVERTER_USER}"}}}}
 auditor = "auditor"
 iam_resources = "any"
 
-[[targets.{NAME}.identities.not_applicable]]
+[[targets.{{name}}.identities.not_applicable]]
 check = "principals"
 families = ["data", "airflow"]
 reason = "One user runs everything of this project on one machine."
@@ -71,6 +76,50 @@ guards: {{lease: 60s}}
 analysis: {{seeds: {seeds}, base_seed: 1, design: fixed{more}}}
 """
 
+ATTACHED = """\
+version: 1
+name: loans-monitor
+source: {{type: dvc, repo: "{source}", rev: main, data: [loans.csv], format: csv}}
+workload:
+  type: airflow_dag
+  dag_id: loan_monitor
+  attach: {{wait: 3m, history: 40}}
+  connection: {{url: "${{SQUALL_AIRFLOW_URL}}", credentials: airflow}}
+  metrics_task: score
+  poll: 200ms
+  timeout: 2m
+signals: [{{type: airflow}}]
+resources:
+  lake: {{type: s3, endpoint: "${{SQUALL_S3_ENDPOINT}}", bucket: {bucket}, prefix: data/, principal: {principal}}}
+"""
+
+ATTACHED_EXPERIMENT = """\
+version: 1
+name: {name}
+hypothesis: The loan monitor says what it has always said.
+owner: credit
+nightly: false
+target: loans-monitor
+steady_state:
+  - {{name: completed, probe: workload.completed, tolerance: {{type: exactly, value: true}}, when: under_fault}}
+  - name: accuracy-as-ever
+    probe: history.metric
+    params: {{metric: accuracy, better: higher, alpha: 0.1}}
+    tolerance: {{type: range, min: 0.11}}
+    when: under_fault
+method:
+  - {method}
+guards: {{lease: 60s}}
+analysis: {{seeds: 1, base_seed: 1, design: fixed}}
+"""
+
+ATTACHED_METHODS = {
+    MONITOR_KEY: "{name: key, fault: cloud.deactivate_key, target: lake, hold: 5m, "
+    "trigger: {at: log, pattern: '^task collect try 1 running'}, draw: per_trial}",
+    MONITOR_KILLED: "{name: kill, fault: airflow.task_kill, target: task, params: {task_id: collect}, "
+    "trigger: {at: elapsed, after: 0s}, draw: per_trial}",
+}
+
 METHODS = {
     LABELS: "{name: flip, fault: data.label_flip, target: data, params: {column: bad, fraction: 0.7}}",
     KILLED: "{name: kill, fault: airflow.task_kill, target: task, params: {task_id: train, try_number: 1}, "
@@ -81,13 +130,22 @@ METHODS = {
 
 def prepare(project: TinyProject) -> frozenset[str]:
     """Write target, data, DAG and experiments; the names of the experiments."""
-    project.config.write_text(project.config.read_text() + INVENTORY)
+    tables = "".join(INVENTORY.format(name=name) for name in (NAME, MONITOR))
+    project.config.write_text(project.config.read_text() + tables)
     source = project.root / "loans-source"
     source.mkdir()
     make_source(source)
     target = TARGET.format(source=source, bucket=BUCKET, principal=PIPELINE_USER)
     (project.root / "targets" / f"{NAME}.yaml").write_text(target)
+    attached = ATTACHED.format(source=source, bucket=BUCKET, principal=PIPELINE_USER)
+    (project.root / "targets" / f"{MONITOR}.yaml").write_text(attached)
     shutil.copytree(DAGS, project.dags / "credit", ignore=shutil.ignore_patterns("__pycache__"))
+    monitor = project.dags / "credit" / "loan_monitor.py"
+    since = datetime.now(UTC) - timedelta(minutes=HISTORY)
+    monitor.write_text(monitor.read_text().replace("datetime(2026, 1, 1, 0, 0)", f"datetime{since.timetuple()[:5]}"))
+    for name, method in ATTACHED_METHODS.items():
+        text = ATTACHED_EXPERIMENT.format(name=name, method=method)
+        (project.dags / "experiments" / f"{name}.yaml").write_text(text)
     for name, method in METHODS.items():
         more = ", recovery_trials: 1" if name == LOCKED_OUT else ""
         text = EXPERIMENT.format(name=name, method=method, more=more, seeds=2 if name == KILLED else 1)
@@ -103,7 +161,9 @@ def settle(state: LabState, api: AirflowApi) -> None:
     )
     key = state.identities.pipeline
     extra = {"endpoint_url": state.s3_endpoint}
-    wait_until(lambda: DAG_ID in api.dag_ids(), what=f"{DAG_ID} being parsed", timeout_s=60, interval_s=0.5)
+    wait_until(
+        lambda: {DAG_ID, MONITOR_DAG} <= api.dag_ids(), what=f"{DAG_ID} being parsed", timeout_s=60, interval_s=0.5
+    )
     api.set_paused(DAG_ID, False)  # as Airflow has it by default, a new DAG is paused
     api.set_connection("credit_lake", "aws", login=key.access_key, password=key.secret, extra=extra)
 

@@ -37,11 +37,16 @@ def squall_run(lab: Lab, experiment: str) -> tuple[str, Verdict]:
     return run_id, verdict
 
 
-def assert_undone(lab: Lab, run_id: str) -> None:
-    """Every handle is reverted, and every DAG run of ours has ended."""
+def assert_reverted(lab: Lab, run_id: str) -> None:
+    """Every handle."""
     states = lab.ledger.handles(run_id=run_id)
     assert states
     assert {state.phase for state in states} == {Phase.REVERTED}
+
+
+def assert_undone(lab: Lab, run_id: str) -> None:
+    """Every handle is reverted, and every DAG run of ours has ended."""
+    assert_reverted(lab, run_id)
     assert all(run.finished for run in lab.api.runs(DAG_ID))
 
 

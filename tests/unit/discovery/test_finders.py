@@ -14,7 +14,7 @@ from chaos_tasks.discovery.suggesting import suggest
 from chaos_tasks.discovery.writing import content_lines, slug, target_file
 from chaos_tasks.errors import SetupError
 from chaos_tasks.loading import load_target
-from chaos_tasks.model.target import CommandWorkload, MlflowProjectWorkload, Target
+from chaos_tasks.model.target import AirflowDagWorkload, CommandWorkload, MlflowProjectWorkload, Target
 from chaos_tasks.settings import TargetEntry
 from chaos_tasks.targets import dvc, git
 from chaos_tasks.workloads.aside import _parse
@@ -76,7 +76,8 @@ def _load(pipeline: Pipeline, tmp_path: Path) -> tuple[Target, str]:
     text = target_file(name, pipeline, source_of(pipeline, tmp_path / "home", name))
     path = tmp_path / "squall.target.yaml"
     path.write_text(text, encoding="utf-8")
-    return load_target(path, {"SQUALL_HOME": str(tmp_path / "home")}), text
+    servers = {"SQUALL_HOME": str(tmp_path / "home"), "SQUALL_AIRFLOW_URL": "http://127.0.0.1:1"}
+    return load_target(path, servers), text
 
 
 def _run(target: Target) -> list[str]:
@@ -213,6 +214,45 @@ def test_a_dag_of_python_tasks_is_run_as_a_whole_in_a_copy(
     (dags / "src" / "model.py").write_text("x = 1\n")
     with pytest.raises(SetupError, match="no module beside it trains; its tasks: load"):
         finders.choose("clicks_daily").find("clicks_daily")
+
+
+STRANGER = Path(__file__).parents[2] / "system" / "stranger_dags" / "loan_scoring.py"
+
+
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Path:
+    """A DAG file whose data lie in a folder of their own."""
+    for name in ("loans.csv", "holdout.csv"):
+        (tmp_path / "srv").mkdir(exist_ok=True)
+        (tmp_path / "srv" / name).write_text("id,income,bad\n1,2,0\n")
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "loans.py").write_text(text.replace("/srv/credit", str(tmp_path / "srv")))
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path / "dags"))
+    return tmp_path / "srv"
+
+
+def test_a_dag_whose_params_carry_data_and_results_is_tried_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srv = stranger(tmp_path, monkeypatch, STRANGER.read_text())
+    pipeline = finders.choose("loan_scoring").find("loan_scoring")
+    target, text = _load(pipeline, tmp_path)
+    assert pipeline.root == srv
+    assert isinstance(target.workload, AirflowDagWorkload)
+    assert target.workload.conf == {"data": "{data}/loans.csv", "out": "{out}", "seed": "{seed}"}
+    assert target.workload.metrics_task == "evaluate"
+    assert target.source.data == ("loans.csv",)  # not the holdout
+    assert "# out: line 4" in text
+    assert "by default loans.csv" in text
+
+
+def test_a_dag_that_cannot_be_told_where_its_results_go_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger(tmp_path, monkeypatch, STRANGER.read_text().replace('"out": Param', '"desk": Param'))
+    pipeline = finders.choose("loan_scoring").find("loan_scoring")
+    assert pipeline.dag is None
+    (why,) = [one.why for one in pipeline.missing if one.field == "workload.dag_id"]
+    assert why == "none of its params says where results go (they are: data, holdout, desk, seed)"
 
 
 def test_the_mirror_leaves_the_folder_as_it_is_and_is_the_same_twice(folder: Path, tmp_path: Path) -> None:
