@@ -64,7 +64,7 @@ live-tests: setup ## What takes many minutes: approvals and kills under real sch
 bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse, bench-formats
 	@$(BIN)/python -m benchmarks.$*
 
-kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about 40 minutes on two cores)
+kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about two hours on two cores)
 	@$(BIN)/python -m tests.kill_matrix --workers 2 --quiet --write
 
 airflow-kills: setup ## Kill, mark, clear, pause and restart under the real scheduler, and write docs/airflow-kills.md (about 50 minutes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from tests.kill_matrix import children
 from tests.kill_matrix.cells import Cell, How, Point, Result, Role
 from tests.kill_matrix.matrix import Scope, Told, cells, chosen
 from tests.kill_matrix.page import page
+from tests.kill_matrix.standings import merged, standing_of
 from tests.kill_matrix.striking import Striker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,14 +108,37 @@ def test_a_striker_tells_the_points_of_a_run_apart(tmp_path: Path) -> None:
     ]
 
 
-def test_the_page_shows_red_cells_in_full() -> None:
+DAY = date(2026, 11, 29)
+
+
+def told(*results: Result, cells: int = 2) -> Told:
+    return Told(kind="some.kind", points=1, cells=cells, results=results)
+
+
+def green_and_red() -> tuple[Result, Result]:
     cell = Cell(kind="some.kind", ledger="sqlite", point=points()[0])
     green = Result(cell=cell, reached=True, recovered_s=0.5, outcome="inconclusive")
-    red = Result(cell=cell, reached=True, wrong=("the place is not what it was",), recovered_s=0.7)
-    text = page([Told(kind="some.kind", points=1, cells=2, results=(green, red))], "Played today.")
+    return green, Result(cell=cell, reached=True, wrong=("the place is not what it was",), recovered_s=0.7)
+
+
+def test_the_page_shows_red_cells_in_full() -> None:
+    text = page([standing_of(told(*green_and_red()), DAY)], "this machine")
     assert "**1 of 2 cells are green.**" in text
+    assert "| some.kind | 2026-11-29 |" in text
+    assert "**1 of 2**, 0.7 s" in text
     assert "## Red cells" in text
     assert "the place is not what it was" in text
+
+
+def test_a_sample_of_today_keeps_the_whole_play_of_another_day_unless_it_is_red() -> None:
+    green, red = green_and_red()
+    whole = standing_of(told(green, green), DAY)
+    later = DAY + timedelta(days=1)
+    sample, spoiled = standing_of(told(green), later), standing_of(told(red), later)
+    assert merged([whole], [sample], ["some.kind"]) == [whole]
+    assert merged([whole], [spoiled], ["some.kind"]) == [spoiled]
+    assert merged([sample], [whole], ["some.kind"]) == [whole]
+    assert merged([whole], [], ["another.kind"]) == []
 
 
 def test_some_registered_fault_heals_by_itself_and_some_restore() -> None:

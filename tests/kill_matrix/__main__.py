@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import platform
 import signal
@@ -13,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -23,7 +23,8 @@ from tests.kill_matrix import children
 from tests.kill_matrix.cells import Result
 from tests.kill_matrix.lab import Lab
 from tests.kill_matrix.matrix import Scope, Told, play_kind
-from tests.kill_matrix.page import name_of, page
+from tests.kill_matrix.page import page
+from tests.kill_matrix.standings import STANDINGS, Standing, merged, name_of, standing_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, RESULTS = ROOT / "docs" / "kill-matrix.md", ROOT / "benchmarks" / "results" / "kill_matrix.json"
@@ -40,20 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"not arranged in tests/conformance, so nobody can kill it: {', '.join(missing)}")
         return 2
     began = time.monotonic()
+    known = _known() if told.write else []
+    fresh = {one.kind for one in known if told.since and one.whole and one.played_on >= told.since}
     scope = Scope(told.per_kind, told.seed, told.abandoned)
-    earlier = {one.kind: one for one in _read(told.json) if one.kind in kinds} if told.resume else {}
-    played = _play([kind for kind in kinds if kind not in earlier], scope, told.workers, quiet=told.quiet)
-    known = earlier | {one.kind: one for one in played}
-    found = [known[kind] for kind in kinds if kind in known]
-    took = time.monotonic() - began
+    found = _play([kind for kind in kinds if kind not in fresh], scope, told.workers, quiet=told.quiet)
     results = [result for one in found for result in one.results]
+    took = time.monotonic() - began
     print(f"{sum(result.green for result in results)} of {len(results)} cells are green, in {took:.0f} s")
     if told.json:
-        told.json.write_bytes(_LIST.dump_json(found, indent=1) + b"\n")
+        told.json.write_bytes(TypeAdapter(list[Told]).dump_json(found, indent=1) + b"\n")
     if told.write:
-        _write(found, took, pieces=bool(earlier))
-    whole = len(found) == len(kinds) and not any(one.failed for one in found)
-    return 0 if whole and all(result.green for result in results) else 1
+        _write(merged(known, [standing_of(one, _today()) for one in found], registry.fault_kinds()))
+    played = {one.kind for one in found if not one.failed}
+    return 0 if {*played, *fresh} >= set(kinds) and all(result.green for result in results) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,8 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--abandoned", action="store_true", help="let nobody come after the blow: cells must be red")
     parser.add_argument("--workers", type=int, default=1, help="kinds at the same time")
     parser.add_argument("--json", type=Path, help="write every result to this file")
-    parser.add_argument("--resume", action="store_true", help="leave out the kinds that the file of --json has already")
-    parser.add_argument("--write", action="store_true", help="write docs/kill-matrix.md and benchmarks/results")
+    parser.add_argument("--write", action="store_true", help="put it into docs/kill-matrix.md and benchmarks/results")
+    parser.add_argument(
+        "--since",
+        type=date.fromisoformat,
+        help="with --write: leave out kinds that were played whole on or after a day",
+    )
     parser.add_argument("--quiet", action="store_true", help="print red cells only")
     return parser
 
@@ -90,13 +94,6 @@ def _play(kinds: Sequence[str], scope: Scope, workers: int, *, quiet: bool) -> l
         return [Told.model_validate_json(report.read_text()) for report in reports if report.exists()]
     finally:
         lab.close()
-
-
-_LIST = TypeAdapter(list[Told])
-
-
-def _read(path: Path | None) -> list[Told]:
-    return _LIST.validate_json(path.read_bytes()) if path is not None and path.exists() else []
 
 
 def _work(kinds: Iterable[str], lab: Lab, scope: Scope, *, quiet: bool) -> None:
@@ -134,26 +131,18 @@ def _say(result: Result, *, quiet: bool) -> None:
         print(f"     {name_of(result.cell)}: {took} {result.outcome}", flush=True)
 
 
-def _write(found: Sequence[Told], took: float, *, pieces: bool) -> None:
-    when = time.strftime("%Y-%m-%d", time.gmtime())
+def _known() -> list[Standing]:
+    return STANDINGS.validate_json(RESULTS.read_bytes()) if RESULTS.exists() else []
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _write(standings: Sequence[Standing]) -> None:
     machine = f"Linux with {os.cpu_count()} cores and Python {platform.python_version()}"
-    ran = f"Played on {when} in {took / 60:.0f} minutes, on {machine}."
-    if pieces:
-        ran += " Put together from several plays; the minutes are those of the last."
-    PAGE.write_text(page(found, ran))
-    rows = [
-        {
-            "kind": one.kind,
-            "points": one.points,
-            "cells": one.cells,
-            "played": len(one.results),
-            "green": sum(result.green for result in one.results),
-            "not_reached": sum(not result.reached for result in one.results),
-            "worst_recovery_s": max((result.recovered_s or 0.0 for result in one.results), default=0.0),
-        }
-        for one in found
-    ]
-    RESULTS.write_text(json.dumps({"seconds": round(took), "rows": rows}, indent=1) + "\n")
+    PAGE.write_text(page(standings, machine))
+    RESULTS.write_bytes(STANDINGS.dump_json(list(standings), indent=1) + b"\n")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.kill_matrix.cells import By, Cell, How, Result
-from tests.kill_matrix.matrix import POSTGRES, Told
+from tests.kill_matrix.standings import PHASES, ROWS, Standing, Tally
 
 HEAD = """\
 # The kill matrix
@@ -28,7 +27,6 @@ looks. A cell is green when
 
 """
 
-PHASES = ("arm", "baseline", "inject", "trial", "firing", "exercise", "revert", "recovery", "judge", "sweep")
 NAMES = {
     "trial": "supervisor, around the workload",
     "firing": "supervisor, firing and reverting",
@@ -36,99 +34,69 @@ NAMES = {
 }
 
 
-def page(told: Sequence[Told], ran: str) -> str:
-    """The whole page."""
-    results = [result for one in told for result in one.results]
-    return "\n".join(
-        [HEAD + _sentence(told, results, ran), "", *_by_phase(told), "", *_by_row(told), "", *_reds(results)]
-    )
-
-
-def _sentence(told: Sequence[Told], results: Sequence[Result], ran: str) -> str:
-    green = sum(result.green for result in results)
-    missed = sum(not result.reached for result in results)
-    worst = max((result.recovered_s or 0.0 for result in results if result.cell.how is not How.STOP), default=0.0)
-    text = (
-        f"**{green:,} of {len(results):,} cells are green.** The slowest way back took {worst:.1f} s from the blow to"
-        " the proved undo; the lease has to be added to that, for a sweeper touches nothing before it is over."
-    )
-    if missed:
-        text += f" {missed:,} runs ended before they came to their point, and were checked all the same."
-    return f"{text}\n\n{ran}{_sampled(told)}"
-
-
-def _sampled(told: Sequence[Told]) -> str:
-    """Which kinds were not played whole."""
-    partly = [f"{one.kind} ({len(one.results)} of {one.cells})" for one in told if len(one.results) < one.cells]
-    return f" A seeded sample was played of: {', '.join(partly)}." if partly else " Every cell was played."
-
-
-def _by_phase(told: Sequence[Told]) -> Iterator[str]:
-    yield "## SIGKILL, then a sweep: cells by fault and phase"
-    yield ""
-    yield "Green of all cells, and the worst time from the blow to the proved undo."
-    yield ""
-    yield f"| fault | {' | '.join(NAMES.get(phase, phase) for phase in PHASES)} |"
-    yield f"| --- |{' --- |' * len(PHASES)}"
-    for one in told:
-        killed = [result for result in one.results if _is_plain(result.cell)]
-        yield f"| {one.kind} | {' | '.join(_count(_of_phase(killed, phase)) for phase in PHASES)} |"
-
-
-def _is_plain(cell: Cell) -> bool:
-    return cell.how is How.KILL and cell.by is By.SWEEP and cell.ledger != POSTGRES
-
-
-def _of_phase(results: Sequence[Result], phase: str) -> list[Result]:
-    return [result for result in results if result.cell.point.phase.partition(":")[0] == phase]
-
-
-def _by_row(told: Sequence[Told]) -> Iterator[str]:
-    yield "## The other rows: at a share of the same points"
-    yield ""
-    names = [name for name, _ in _ROWS]
-    yield f"| fault | {' | '.join(names)} |"
-    yield f"| --- |{' --- |' * len(names)}"
-    for one in told:
-        counts = [_count([result for result in one.results if holds(result.cell)]) for _, holds in _ROWS]
-        yield f"| {one.kind} | {' | '.join(counts)} |"
-    yield ""
-    yield (
-        "A stopped process sleeps while its leases end and a sweep goes by; then it is woken, and must leave everything"
-        " as the sweep left it. Its time includes the seconds that fencing grants a process that does not answer."
-    )
-
-
-_ROWS = (
-    ("SIGKILL, ledger on PostgreSQL", lambda cell: cell.how is How.KILL and cell.ledger == POSTGRES),
-    ("SIGKILL of the whole group", lambda cell: cell.how is How.GROUP),
-    ("SIGKILL, then the revert task", lambda cell: cell.how is How.KILL and cell.by is By.TEARDOWN),
-    ("SIGTERM", lambda cell: cell.how is How.TERM),
-    ("SIGSTOP past the lease, then SIGCONT", lambda cell: cell.how is How.STOP),
+STOPPED = (
+    "A stopped process sleeps while its leases end and a sweep goes by; then it is woken, and must leave everything"
+    " as the sweep left it. Its time includes the seconds that fencing grants a process that does not answer."
 )
 
 
-def _count(results: Sequence[Result]) -> str:
-    if not results:
+def page(standings: Sequence[Standing], machine: str) -> str:
+    """The whole page."""
+    return "\n".join(
+        [
+            *(HEAD + _sentence(standings), "", _played(standings, machine), ""),
+            *("## SIGKILL, then a sweep: cells by fault and phase", ""),
+            *("Green of all cells, and the worst time from the blow to the proved undo.", ""),
+            *_table(standings, {phase: NAMES.get(phase, phase) for phase in PHASES}, lambda one: one.by_phase),
+            *("", "## The other rows: at a share of the same points", ""),
+            *_table(standings, {name: name for name in ROWS}, lambda one: one.by_row),
+            "",
+            STOPPED,
+            "",
+            *_reds(standings),
+        ]
+    )
+
+
+def _sentence(standings: Sequence[Standing]) -> str:
+    green, of = sum(one.total.green for one in standings), sum(one.total.of for one in standings)
+    worst = max((one.worst_unstopped_s for one in standings), default=0.0)
+    text = (
+        f"**{green:,} of {of:,} cells are green.** The slowest way back took {worst:.1f} s from the blow to"
+        " the proved undo; the lease has to be added to that, for a sweeper touches nothing before it is over."
+    )
+    missed = sum(one.not_reached for one in standings)
+    if missed:
+        text += f" {missed:,} runs ended before they came to their point, and were checked all the same."
+    return text
+
+
+def _played(standings: Sequence[Standing], machine: str) -> str:
+    """When, where, and which kinds were not played whole."""
+    days = sorted({one.played_on for one in standings})
+    when = f"between {days[0]} and {days[-1]}" if len(days) > 1 else f"on {days[0]}"
+    partly = [f"{one.kind} ({one.total.of} of {one.cells})" for one in standings if not one.whole]
+    rest = f" A seeded sample was played of: {', '.join(partly)}." if partly else " Every cell was played."
+    return f"Played {when}, on {machine}.{rest}"
+
+
+def _table(
+    standings: Sequence[Standing], columns: Mapping[str, str], cells: Callable[[Standing], Mapping[str, Tally]]
+) -> Iterator[str]:
+    yield f"| fault | played | {' | '.join(columns.values())} |"
+    yield f"| --- | --- |{' --- |' * len(columns)}"
+    for one in standings:
+        yield f"| {one.kind} | {one.played_on} | {' | '.join(_count(cells(one)[name]) for name in columns)} |"
+
+
+def _count(tally: Tally) -> str:
+    if not tally.of:
         return ""
-    green = sum(result.green for result in results)
-    times = [result.recovered_s for result in results if result.recovered_s is not None]
-    share = f"{green}" if green == len(results) else f"**{green} of {len(results)}**"
-    return f"{share}, {max(times):.1f} s" if times else share
+    share = f"{tally.green}" if tally.green == tally.of else f"**{tally.green} of {tally.of}**"
+    return share if tally.worst_s is None else f"{share}, {tally.worst_s:.1f} s"
 
 
-def _reds(results: Sequence[Result]) -> Iterator[str]:
-    reds = [result for result in results if not result.green]
-    if not reds:
-        return
-    yield "## Red cells"
-    yield ""
-    for result in reds:
-        yield f"- {name_of(result.cell)}: {'; '.join(result.wrong)}"
-
-
-def name_of(cell: Cell) -> str:
-    """One line for a cell."""
-    point = cell.point
-    where = f"{point.role.value}, {point.phase} {point.number}: {point.moment.value} {point.what}"
-    return f"{cell.kind}: {cell.how.value} of the {where} ({cell.ledger}, then the {cell.by.value})"
+def _reds(standings: Sequence[Standing]) -> Iterator[str]:
+    red = [line for one in standings for line in one.red]
+    if red:
+        yield from ("## Red cells", "", *(f"- {line}" for line in red))
