@@ -7,11 +7,14 @@ from datetime import datetime
 from chaos_tasks.errors import GuardTripped, LedgerError
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.experiment import Experiment
-from chaos_tasks.model.plan import Overrides
+from chaos_tasks.model.lineage import ChaosFacet
+from chaos_tasks.model.plan import Overrides, Plan
 from chaos_tasks.model.record import Judged, RecordKind, Registered, SearchStarted, Stored
 from chaos_tasks.model.verdict import Outcome, Response
 from chaos_tasks.ports import LedgerReader
+from chaos_tasks.runs import Run
 
+TOLD = ("outcome", "response", "plan_sha256", "record_seq", "record_sha256")
 ASKED = (RecordKind.EXPERIMENT_REGISTERED, RecordKind.SEARCH_STARTED)
 
 
@@ -71,6 +74,24 @@ def require_good(ledger: LedgerReader, target: str, experiment: str, *, since: d
             remedy=f"squall report {last.run_id}",
         )
     return last
+
+
+def facet_of(ledger: LedgerReader, run_id: str) -> tuple[ChaosFacet, Plan | None]:
+    """What lineage is told of a run, judged or not, and its plan; raises LedgerError for one that is not registered."""
+    experiment, _ = _asked(ledger, run_id)
+    plan = Run(ledger, run_id).registered()
+    judged = next(iter(ledger.records(run_id=run_id, kinds=(RecordKind.EVALUATE_VERDICT,))), None)
+    answer = _answer(ledger, judged) if judged is not None else None
+    told = {} if answer is None else answer.model_dump(mode="json", include=set(TOLD) | {"known_finding"})
+    facet = ChaosFacet(
+        experiment=experiment.name,
+        target=experiment.target,
+        environment=plan.environment if plan is not None else "",
+        run_id=run_id,
+        faults=tuple(sorted({step.fault for step in experiment.method})),
+        **{name: value for name, value in told.items() if value != ""},
+    )
+    return facet, plan
 
 
 def _answer(ledger: LedgerReader, stored: Stored) -> Answer:

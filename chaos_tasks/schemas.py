@@ -1,4 +1,4 @@
-"""JSON Schemas of experiment and target files, composed from the registry, so that editors complete them."""
+"""JSON Schemas: of experiment and target files, composed from the registry, and of the facet that lineage gets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from chaos_tasks import registry
 from chaos_tasks.model.experiment import Experiment
+from chaos_tasks.model.lineage import SCHEMA_URL, ChaosFacet
 from chaos_tasks.model.target import Target
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -50,7 +51,20 @@ def _params(plugin: Any, root: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-FILES = {"experiment.schema.json": experiment_schema, "target.schema.json": target_schema}
+def lineage_schema() -> dict[str, Any]:
+    """Schema of the run facet that OpenLineage consumers get; beside our fields it has two of OpenLineage's own."""
+    schema = ChaosFacet.model_json_schema(by_alias=True)
+    uri = {"type": "string", "format": "uri"}
+    schema["properties"] = {**schema["properties"], "_producer": uri, "_schemaURL": uri}
+    schema["required"] = [*schema["required"], "_producer", "_schemaURL"]
+    return {"$schema": DRAFT, "$id": SCHEMA_URL, **schema, "title": "Squall chaos run facet"}
+
+
+FILES = {
+    "experiment.schema.json": experiment_schema,
+    "openlineage-run-facet.schema.json": lineage_schema,
+    "target.schema.json": target_schema,
+}
 
 
 def write(folder: Path) -> list[Path]:

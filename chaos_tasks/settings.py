@@ -164,7 +164,9 @@ class _Url(Value):
     url: str = ""
 
 
-class _File(Value):
+class SettingsFile(Value):
+    """The file squall.toml: its tables."""
+
     squall: _General = _General()
     ledger: _Url = _Url()
     mlflow: _Url = _Url()
@@ -263,7 +265,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
     )
 
 
-def _lanes(env: Mapping[str, str], file: _File) -> int:
+def _lanes(env: Mapping[str, str], file: SettingsFile) -> int:
     told = env.get("SQUALL_LANES")
     if told is None or told == "":
         return file.squall.lanes or os.cpu_count() or 1
@@ -274,7 +276,7 @@ def _lanes(env: Mapping[str, str], file: _File) -> int:
     return int(told)
 
 
-def _parse(path: Path) -> _File:
+def _parse(path: Path) -> SettingsFile:
     text = _read(path)
     try:
         content = tomllib.loads(text)
@@ -288,10 +290,10 @@ def _parse(path: Path) -> _File:
     except ValueError as error:  # a number of thousands of digits, a day that no calendar has
         raise InvalidFile(path, (Problem(1, "", f"a value cannot be read: {error}", "mend or quote it"),)) from None
     try:
-        return _File.model_validate(content)
+        return SettingsFile.model_validate(content)
     except ValidationError as error:
         document = Document(path, content, _lines(text))
-        raise InvalidFile(path, tuple(problems_of(error, document, _File))) from None
+        raise InvalidFile(path, tuple(problems_of(error, document, SettingsFile))) from None
 
 
 def _read(path: Path) -> str:

@@ -140,6 +140,10 @@ def default_lanes() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+LINEAGE = "AIRFLOW__OPENLINEAGE__TRANSPORT"
+"""Lineage goes nowhere, unless whoever starts the lab says where."""
+
+
 def environment(settings: AirflowSettings) -> dict[str, str]:
     """Everything that Airflow is told, by environment only; secrets are drawn once per lab and kept owner-only."""
     folder = settings.folder
@@ -196,7 +200,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "workers": {"min_heartbeat_interval": "1"},  # 5 s by default, in which a finished task keeps its slot
         "metrics": {"statsd_on": "False", "otel_on": "False"},
         "traces": {"otel_on": "False"},
-        "openlineage": {"disabled": "True"},
+        "openlineage": {"disabled": str(LINEAGE not in os.environ)},
     }
     for section, options in (broker_options(settings.broker, settings.database) if settings.broker else {}).items():
         sections.setdefault(section, {}).update(options)

@@ -16,6 +16,7 @@ from squall_operators.base import SquallOperator
 from squall_operators.context import CAMPAIGN, conf_of, overrides_of, requested_by, task_place
 from squall_operators.ending import judged_instead
 from squall_operators.errors import BROKEN
+from squall_operators.lineage_hook import TellsLineage
 from squall_operators.links import MLFLOW_URL, REPORT_URL, MlflowRunLink, ReportLink
 from squall_operators.refusals import refusal_of
 
@@ -86,7 +87,7 @@ class InjectFaultOperator(SquallOperator):
         squall.engine.hand_over(run_id)
 
 
-class ExerciseWorkloadOperator(SquallOperator):
+class ExerciseWorkloadOperator(TellsLineage, SquallOperator):
     """Runs the treatment trials, while the supervisor fires the triggers and keeps the lease."""
 
     ui_color = "#e76f51"
@@ -97,6 +98,7 @@ class ExerciseWorkloadOperator(SquallOperator):
 
     def act(self, squall: Squall, run_id: str, context: Context) -> None:
         """Resumes at the first unfinished trial when retried."""
+        self.acted_on = run_id
         ended = squall.engine.exercise(run_id, task_place=task_place(context), stop=lambda: self.stop_asked)
         self.log.info("%d treatment trials ended", ended)
 
@@ -162,7 +164,7 @@ class PublishRunOperator(SquallOperator):
             context["ti"].xcom_push(key=REPORT_URL, value=f"{url}/artifacts")
 
 
-class VerdictOperator(SquallOperator):
+class VerdictOperator(TellsLineage, SquallOperator):
     """Is the only leaf: fails unless the hypothesis held, or deviated as known, and nothing is left in.
 
     Its outlet is the verdict's asset (``assets``), told for nothing else.
@@ -175,6 +177,7 @@ class VerdictOperator(SquallOperator):
         refused = refusal_of(squall, run_id)
         if refused:
             raise AirflowFailException(f"{run_id} was refused, nothing was touched: {refused}")
+        self.acted_on = run_id
         squall.sealer.after(f"the DAG run {run_id}")
         verdict = squall.engine.verdict(run_id)
         if verdict.needs_action:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -31,6 +33,7 @@ from tests.system.tiny_target import METHODS, TinyProject, add_crowd, make_proje
 
 ROOT = Path(__file__).resolve().parents[2]
 END_S = 240.0
+LINEAGE = "lineage.jsonl"
 CREDENTIALS = """
 [credentials]
 somebody = "airflow:somebodys_keys"
@@ -147,8 +150,17 @@ def environment_of(project: TinyProject) -> dict[str, str]:
     inherited = os.environ.get("PYTHONPATH", "")
     return {
         "PYTHONPATH": os.pathsep.join(part for part in (str(project.site), inherited) if part),
+        **lineage_of(project),
         "SQUALL_MLFLOW_URI": f"sqlite:///{project.home}/mlflow.db",
     }
+
+
+def lineage_of(project: TinyProject) -> dict[str, str]:
+    """Airflow's own settings of OpenLineage, where its provider is installed: events go into a file."""
+    if find_spec("airflow.providers.openlineage") is None:
+        return {}
+    transport = {"type": "file", "log_file_path": str(project.root / LINEAGE), "append": True}
+    return {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport), "AIRFLOW__OPENLINEAGE__NAMESPACE": "tests"}
 
 
 def options_of(project: TinyProject, more: frozenset[str], *, lanes: int, work_machines: int = 0) -> LabOptions:
