@@ -61,7 +61,7 @@ cluster-test: setup ## The same experiments on Celery: three machines that share
 live-tests: setup ## What takes many minutes: approvals and kills under real schedulers, rival processes of one run
 	@$(PYTEST) tests -m live
 
-bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse, bench-formats
+bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse, bench-formats, bench-ci_cache
 	@$(BIN)/python -m benchmarks.$*
 
 kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about two hours on two cores)
@@ -99,7 +99,7 @@ lock: setup ## Resolve the dependencies again
 	@echo 'uv==0.13.9' | UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q - --python-version 3.11 \
 	  --universal --generate-hashes -o requirements/bootstrap.txt
 
-schemas: setup ## Generate the JSON Schemas, the page of faults and the quotes of the README
+schemas: setup ## Generate the JSON Schemas, the pages of faults, probes and fields, and the quotes of the README
 	@$(BIN)/squall schema --out schemas
 	@$(BIN)/python scripts/generate_docs.py
 	@$(BIN)/python scripts/readme.py
