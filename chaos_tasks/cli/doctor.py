@@ -59,7 +59,7 @@ def doctor_command(
         raise click.UsageError("experiments and --json go with --iam")
     if fork_at is not None and target is None:
         raise click.UsageError("--fork needs --trial TARGET")
-    settings = find_settings()
+    settings = _with_addresses(find_settings())
     if files:
         return _one_target(settings, str(files[0]), trial=not no_trial)
     return _everything(settings, target, fork_at)
@@ -72,7 +72,13 @@ def _one_target(settings: Settings, name: str, *, trial: bool) -> int:
     from chaos_tasks.cli.target_fields import field_findings
 
     settings.entry(name)
-    around = [*installation_findings(), *_home(settings), *_credentials(settings), *_ledger(settings)]
+    around = [
+        *installation_findings(),
+        *_home(settings),
+        *_credentials(settings),
+        *_named(settings),
+        *_ledger(settings),
+    ]
     found = [one for one in around if one.level is not Level.GOOD]
     in_order = sorted({one.subject for one in around} - {one.subject for one in found})
     found.insert(0, good("around it", f"in order: {', '.join(in_order)}"))
@@ -99,6 +105,7 @@ def _everything(settings: Settings, target: str | None, fork_at: int | None) -> 
         *installation_findings(),
         *_home(settings),
         *_credentials(settings),
+        *_named(settings),
         *_ledger(settings),
         *_servers(settings),
         *pool_findings(settings),
@@ -189,6 +196,30 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
         yield bad("credentials", f"{path} can be read by others", f"chmod 600 {path}")
     else:
         yield good("credentials", f"{path} is its owner's alone")
+
+
+def _named(settings: Settings) -> Iterator[Finding]:
+    """Credentials that are connections of Airflow: as this process would read them, and nothing of what they hold."""
+    from chaos_tasks.connections import connection
+
+    for name, told in sorted(settings.connections.items()):
+        conn_id = told.partition(":")[2]
+        try:
+            kind = connection(conn_id, settings.variables)
+            found = ", ".join(sorted(kind.credential)) or "the default chain"
+            yield good("connections", f"{name} is {told} ({kind.conn_type}: {found})")
+        except SquallError as error:
+            yield warn("connections", f"{name}: {error.message}", error.remedy)
+
+
+def _with_addresses(settings: Settings) -> Settings:
+    """Addresses that are connections of Airflow filled in; what cannot be read shows where it is used."""
+    from chaos_tasks.composition import connected
+
+    try:
+        return connected(settings)
+    except SquallError:
+        return settings
 
 
 def _ledger(settings: Settings) -> Iterator[Finding]:
