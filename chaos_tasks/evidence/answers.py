@@ -21,6 +21,8 @@ OVERCLAIMS = re.compile(
 )
 """Words that no document of ours may use of a framework; a test looks for them in every rendering."""
 
+FEW = 6  # names that a sentence tells
+
 LIMITS = (
     "Each run speaks about the faults, seeds, data version and environment that it names, and about nothing else.",
     "Held means that the harm stayed within the margin that was registered before, not that there is none.",
@@ -57,8 +59,14 @@ def _tested(body: Body) -> tuple[str, ...]:
         where = f"on {count(len(targets), 'target')} ({', '.join(targets)}) in {', '.join(environments)}"
         said = f"{count(experiments, 'experiment')} in {count(len(body.tested), 'run')}, {where}."
     kinds = len(body.exercised) + len(body.not_exercised)
-    faults = f"{len(body.exercised)} of {count(kinds, 'registered kind')} of fault took effect."
+    faults = f"Faults put in: {len(body.exercised)} of {count(kinds, 'known kind')}{_listed(body.exercised)}."
     return (said, faults, *_missing(body))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """': a, b, c and 4 more'; the tables have all of them."""
+    shown, more = ", ".join(names[:FEW]), len(names) - FEW
+    return f": {shown}{f' and {more} more' if more > 0 else ''}" if names else ""
 
 
 def _missing(body: Body) -> tuple[str, ...]:
@@ -77,16 +85,28 @@ def _found(body: Body) -> tuple[str, ...]:
     held, deviated, silent, open_ = (
         _count(body.tested, Outcome.HELD),
         _count(body.tested, Outcome.DEVIATED),
-        sum(one.outcome is Outcome.DEVIATED and one.response is Response.SILENT for one in body.tested),
+        sum(_silent(one) for one in body.tested),
         _count(body.tested, Outcome.INCONCLUSIVE) + _count(body.tested, Outcome.ABORTED),
     )
-    unreverted = _count(body.tested, Outcome.UNREVERTED)
-    first = f"{held} held, {deviated} deviated ({silent} of them without being noticed), {open_} gave no answer."
+    stuck = [one.experiment for one in body.tested if one.outcome is Outcome.UNREVERTED]
+    left = (
+        (f"{count(len(stuck), 'run')} could not be put back, and a person is needed{_listed(stuck)}.",) if stuck else ()
+    )
+    first = (
+        f"{held} held (any harm stayed within the margin that was set before), {deviated} deviated ({silent} of them "
+        f"without being noticed), {open_} gave no answer{f', {len(stuck)} could not be put back' if stuck else ''}."
+    )
+    worst = [one.experiment for one in body.tested if _silent(one)]
+    unnoticed = (f"Not noticed{_listed(worst)}.",) if worst else ()
     undone = [fault for run in body.tested for fault in run.faults if fault.injected_at is not None]
     proved = sum(fault.proved for fault in undone)
     second = f"Of {count(len(undone), 'fault')} put in, the undo of {proved} is proved."
-    third = (f"{count(unreverted, 'run')} could not be put back and needs a person.",) if unreverted else ()
-    return (first, second, *third, *_incidents(body))
+    return (*left, first, *unnoticed, second, *_incidents(body))
+
+
+def _silent(run: Tested) -> bool:
+    """It deviated, and nothing noticed."""
+    return run.outcome is Outcome.DEVIATED and run.response is Response.SILENT
 
 
 def _incidents(body: Body) -> tuple[str, ...]:
@@ -134,15 +154,18 @@ def _open(body: Body) -> tuple[str, ...]:
     closed = len(body.findings) - len(open_) - len(accepted)
     second = f"{len(accepted)} accepted by their owners until a date, {closed} closed in the period."
     due = sorted(open_, key=lambda one: one.due)
-    third = f"Next due: {due[0].risk_id} ({due[0].experiment}), {due[0].owner}, {due[0].due}." if due else ""
+    third = (
+        f"Next due, on {due[0].due}: {due[0].risk_id} ({due[0].experiment}), owned by {due[0].owner}." if due else ""
+    )
     return tuple(one for one in (first, second, third) if one)
 
 
 def _checked(body: Body) -> tuple[str, ...]:
     return (
         f"All of it was read from {body.log.size} records of the log {body.log.origin}, root {body.log.root_sha256}.",
-        "In an evidence pack, `python verify.py` checks files, signatures, proofs, order and verdicts without Squall.",
-        "`squall audit verify` checks the whole log, and decides every verdict again from the committed outcomes.",
+        "Without Squall: `python verify.py --vkey KEYS` in the unpacked evidence pack checks files, signatures, "
+        "proofs, order and verdicts; KEYS is a file of the public keys, which come by another way than the pack.",
+        "With Squall: `squall audit verify` checks the whole log, and decides every verdict again.",
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from markupsafe import Markup, escape
+
 from chaos_tasks.evidence.answers import LIMITS, control_lines, first_page
 from chaos_tasks.evidence.body import Body, FindingState, Severity
 from chaos_tasks.evidence.controls import ControlTable
@@ -31,7 +33,18 @@ def render(body: Body, table: ControlTable) -> str:
         limits=LIMITS,
         tone=lambda word: TONES.get(word, ""),
         moment=_moment,
+        said=_said,
         count=count,
+    )
+
+
+def _said(text: str) -> Markup:
+    """A sentence of ours as HTML: what stands between backticks is a command."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(one) if nth % 2 else escape(one) for nth, one in enumerate(parts)
     )
 
 

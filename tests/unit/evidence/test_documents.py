@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -39,6 +40,25 @@ def test_the_first_page_answers_five_questions_with_numbers_of_this_night() -> N
     assert "without an approval" in said["Who allowed it?"]
     assert "1 critical, 1 high, 2 moderate" in said["What is open?"]
     assert "551 records" in said["How can this be checked?"]
+    assert "Faults put in: 1 of 4 known kinds: data.label_flip." in said["What was tested?"]
+    assert said["What was found?"].startswith("1 run could not be put back, and a person is needed: deny-access.")
+    assert "Not noticed: label-flip, scaling." in said["What was found?"]
+
+
+def test_every_run_of_the_first_page_is_counted_once() -> None:
+    """A reader who adds up comes to the number of runs."""
+    said = next(one for one in first_page(body()) if one.question == "What was found?").sentences[1]
+    numbers = [int(word) for word in re.findall(r"(\d+) (?:held|deviated|gave|could)", said)]
+    assert sum(numbers) == len(body().tested)
+
+
+def test_a_command_is_shown_as_one_and_a_text_with_one_backtick_as_it_is() -> None:
+    page = html.render(body(), TABLE)
+    assert "<code>python verify.py --vkey KEYS</code>" in page
+    assert "`" not in page.partition("<h2>Findings")[0]
+    run = body().tested[0].model_copy(update={"sentence": "a ` and <b>"})
+    odd = html.render(body().model_copy(update={"tested": (run,)}), TABLE)
+    assert "a ` and &lt;b&gt;" in odd
 
 
 @pytest.mark.parametrize("scope", [TONIGHT, EMPTY], ids=["night", "empty"])
