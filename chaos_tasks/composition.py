@@ -17,6 +17,7 @@ from chaos_tasks.abandoning import Abandoning
 from chaos_tasks.attesting.models import Models
 from chaos_tasks.beginning import Beginning
 from chaos_tasks.campaign import Campaigns
+from chaos_tasks.carrying import CREDENTIALS as STORE_CREDENTIALS
 from chaos_tasks.carrying import Carrier
 from chaos_tasks.clients import CONNECTIONS, from_environment
 from chaos_tasks.clock import SystemClock
@@ -29,12 +30,14 @@ from chaos_tasks.exporting import Exports
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import Stored
+from chaos_tasks.model.target import Target
 from chaos_tasks.notifying.channels import channels_of, secrets_of_webhook
 from chaos_tasks.notifying.telling import LedgerNotifier
 from chaos_tasks.packing import Packs
 from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, LeverHandle, Notifier, TrialRunner
 from chaos_tasks.redacting import guard_logs, know, know_environment, passwords_of, reveal
 from chaos_tasks.safety import guards
+from chaos_tasks.safety.at_rest import Bucket, Encryption
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.sealing.keyring import Keyring
 from chaos_tasks.sealing.places import Published, places_of
@@ -142,7 +145,7 @@ def build(
     ledger = open_ledger(found.ledger_url, hear)
     clients = from_environment(_environment(found))
     carrier = Carrier.of(found.variables, found.home, clients)
-    workspaces = Workspaces(found.home, found.python, clients, carrier)
+    workspaces = Workspaces(found.home, found.python, clients, carrier, _encrypted(found, clients, carrier))
     kept = {name: entry.data.keep_trials for name, entry in found.targets.items()}
     disposal = Disposal(found.home, ledger, clock, who, carrier, kept)
 
@@ -235,6 +238,20 @@ def records_of(ledger_url: str, run_id: str) -> list[Stored]:
     """The records of a run, over a connection of their own: for another thread than the engine's."""
     with closing(open_ledger(ledger_url)) as ledger:
         return list(ledger.records(run_id=run_id))
+
+
+def _encrypted(
+    settings: Settings, clients: Clients, carrier: Carrier | None
+) -> Callable[[Target, Sequence[Bucket]], None]:
+    """Holds the store to the encryption of a target's source; without a store there is nothing to hold."""
+
+    def check(target: Target, sources: Sequence[Bucket]) -> None:
+        if carrier is not None:
+            store = Bucket(carrier.bucket, carrier.endpoint, carrier.region)
+            guard = Encryption(settings.data, clients, store, STORE_CREDENTIALS)
+            guard.check(target.name, settings.entry(target.name).data, sources)
+
+    return check
 
 
 def _text_of(path: Path) -> str:

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from chaos_tasks.model.target import AirflowDagWorkload, CommandWorkload, S3Reso
 from chaos_tasks.model.trial import Arm, Trial
 from chaos_tasks.planning import CLONE
 from chaos_tasks.ports import Clients, Clock
+from chaos_tasks.safety.at_rest import Bucket
 from chaos_tasks.trialing import Prepared
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Workspaces:
     carrier: Carrier | None = None
     """Carries clones and trial files between hosts; None: all share one home."""
 
+    encrypted: Callable[[Target, Sequence[Bucket]], None] = lambda target, sources: None
+    """Refuses a store that would keep a target's data less well than the buckets of its source do."""
+
     def resolve(self, target: Target) -> SourceVersion:
         """The version of the source that a run starts from; raises SetupError with what is missing."""
         from chaos_tasks.targets import dvc
@@ -48,7 +52,10 @@ class Workspaces:
             )
         if isinstance(target.workload, AirflowDagWorkload):
             check_dag(target, target.workload, self.clients)
-        return dvc.resolve(target.source)
+        version = dvc.resolve(target.source)
+        if self.carrier is not None:
+            self.encrypted(target, [_bucket(one) for one in dvc.s3_remotes(target.source, version.commit)])
+        return version
 
     def open(self, plan: Plan) -> None:
         """The shared clean checkout, the sealed set, and this run's isolated clone when a fault needs one."""
@@ -280,3 +287,8 @@ def _needs_data(target: Target) -> bool:
     text = json.dumps(target.workload.model_dump(mode="json"))
     named = any(word in text for word in ("{data}", "{prepared}", "{sealed}"))
     return named or not isinstance(target.workload, CommandWorkload)
+
+
+def _bucket(remote: Mapping[str, str]) -> Bucket:
+    name = remote["url"].removeprefix("s3://").partition("/")[0]
+    return Bucket(name, remote.get("endpointurl", ""), remote.get("region", "us-east-1"))

@@ -38,6 +38,7 @@ class DataDeclaration(Value):
         description="Git+DVC repository with masked or synthetic data of the same shape; used in place of the source "
         "where the source is classified above [data] highest.",
     )
+    source_credentials: str = Field("", description="Credentials that may ask the source's bucket for its encryption.")
     keep_trials: Duration = Field(
         timedelta(days=30), description="How long files of trials (metrics, predictions, logs) are kept after the run."
     )
@@ -58,5 +59,9 @@ class DataPolicy(Value):
 
     highest: Classification = Field(
         Classification.CONFIDENTIAL, description="The highest classification of which a clone may be made."
+    )
+    encrypted: Classification = Field(
+        Classification.CONFIDENTIAL,
+        description="From this classification on, the store's bucket has to encrypt as the source's does.",
     )
     places: Mapping[str, DataPlace] = Field(default_factory=dict)

@@ -66,6 +66,14 @@ def resolve(source: DvcSource) -> SourceVersion:
         return version_at(folder, source, commit)
 
 
+def s3_remotes(source: DvcSource, commit: str) -> list[dict[str, str]]:
+    """Sections of the source's remotes that are in S3, as its configuration has them at a commit."""
+    with readable(source.repo) as folder:
+        sections = dvc_config.source_sections(folder, commit, local_folder(source.repo))
+    remotes = dvc_config.remotes_only(sections)
+    return [dict(one) for name, one in remotes.items() if name != "core" and str(one.get("url")).startswith("s3://")]
+
+
 def version_at(folder: Path, source: DvcSource, commit: str) -> SourceVersion:
     """What the pointers say at one commit."""
     where = f"{source.repo} at {commit[:12]}"

@@ -230,7 +230,7 @@ def make_project(root: Path, dag_files: Path, *, rows: str = ROWS) -> TinyProjec
         ramp = "ramp: {levels: [0.1, 0.2], runs: 2}\n" if name == "stepped" else ""
         (project.dags / "experiments" / f"{name}.yaml").write_text(text + ramp)
     _distribution(project.site)
-    _source(root / "source", rows)
+    make_source(root / "source", rows)
     return project
 
 
@@ -258,7 +258,7 @@ def _distribution(site: Path) -> None:
     (info / "entry_points.txt").write_text("[squall.faults]\ntiny.mark = tiny_faults:Mark\n")
 
 
-def _source(repo: Path, rows: str) -> None:
+def make_source(repo: Path, rows: str) -> None:
     """One data version in Git and DVC."""
     (repo / "rows.csv").write_text(rows)
     _run(repo, "git", "init", "-q", "-b", "main")
