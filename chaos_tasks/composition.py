@@ -211,7 +211,17 @@ def build(
         campaign=campaigns,
         beginning=Beginning(campaigns, sweeper),
         exports=Exports(campaigns, clock, publisher.end_night),
-        packs=Packs(ledger, sealer, clients, clock, who, found.home, chaos_tasks.__version__, publisher.show_pack),
+        packs=Packs(
+            ledger,
+            sealer,
+            clients,
+            clock,
+            who,
+            found.home,
+            chaos_tasks.__version__,
+            publisher.show_pack,
+            found.packs.s3,
+        ),
         models=Models(
             ledger,
             sealer,

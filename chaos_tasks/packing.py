@@ -19,6 +19,7 @@ from chaos_tasks.evidence.gathering import gather
 from chaos_tasks.evidence.pack import MANIFEST, RESULTS, Log, PackedRecord, contents, documents, zipped
 from chaos_tasks.ledger.database_ledger import DatabaseLedger
 from chaos_tasks.ledger.store import RawRow
+from chaos_tasks.model.packs import PackBucket
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Note, Record, RecordKind
 from chaos_tasks.ports import Clients, Clock, Ledger
@@ -31,8 +32,8 @@ log = logging.getLogger(__name__)
 HISTORY = timedelta(days=400)
 """How far back a document reads: findings have an age, and are closed by later runs."""
 
+S3 = "s3://"
 MANY_LEAVES = 200_000  # records of a log from which on each record brings its own path
-CREDENTIALS = "sealer"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Packs:
     home: Path
     version: str
     show: Callable[[str, Path, Mapping[str, str], datetime], str] | None = None  # logs a folder to MLflow
+    buckets: Sequence[PackBucket] = ()  # besides those of signed heads
 
     def scope(
         self,
@@ -85,8 +87,10 @@ class Packs:
         """The pack of a period; ``to`` is a folder or s3://bucket/prefix besides, ``signers`` persons who sign too.
 
         Without keys or a place for checkpoints it is not signed, and says so.  Raises SetupError for a destination
-        that cannot be written, SquallError for a run whose records are out of order.
+        that is not declared (before anything is made) or cannot be written, SquallError for a run whose records are
+        out of order.
         """
+        place = self._bucket(to) if to.startswith(S3) else None
         ledger = self._database()
         missing: list[str] = []
         note, head = self._head(ledger, missing)
@@ -100,7 +104,7 @@ class Packs:
         folder = self.home / "reports" / _name(scope)
         archive = self._write(folder, made)
         self._record(scope, archive, made, signed=bool(note and keys))
-        elsewhere = [*self._bring(to, folder, archive), *self._show(body, folder, missing)]
+        elsewhere = [*self._bring(to, place, folder, archive), *self._show(body, folder, missing)]
         return Packed(folder, archive, body, bool(note and keys), tuple(missing), tuple(elsewhere))
 
     def _database(self) -> DatabaseLedger:
@@ -209,11 +213,11 @@ class Packs:
             )
         )
 
-    def _bring(self, to: str, folder: Path, archive: Path) -> list[str]:
+    def _bring(self, to: str, place: PackBucket | None, folder: Path, archive: Path) -> list[str]:
         if not to:
             return []
-        if to.startswith("s3://"):
-            return [self._to_s3(to, archive)]
+        if place is not None:
+            return [self._to_s3(to, place, archive)]
         target = Path(to).expanduser()
         try:
             (target / folder.name).mkdir(parents=True, exist_ok=True)
@@ -227,20 +231,36 @@ class Packs:
             ) from error
         return [str(target / folder.name)]
 
-    def _to_s3(self, to: str, archive: Path) -> str:
+    def _bucket(self, to: str) -> PackBucket:
+        """The bucket as it is declared: whose keys it takes and where it is are not guessed."""
+        name = to.removeprefix(S3).partition("/")[0]
+        heads = [
+            PackBucket(bucket=one.bucket, credentials=one.credentials, endpoint=one.endpoint, region=one.region)
+            for one in (each.place for each in self.sealer.buckets)
+        ]
+        known = (*self.buckets, *heads)
+        found = next((one for one in known if one.bucket == name), None)
+        if found is None:
+            names = ", ".join(sorted({one.bucket for one in known})) or "none"
+            raise SetupError(
+                f"the bucket {name!r} is declared nowhere (known: {names}), so the pack was not made",
+                remedy=f'write [packs] s3 = [{{bucket = "{name}", credentials = "...", endpoint = "...", '
+                'region = "..."}] into squall.toml; without an endpoint it is one of AWS',
+            )
+        return found
+
+    def _to_s3(self, to: str, place: PackBucket, archive: Path) -> str:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        bucket, _, prefix = to.removeprefix("s3://").partition("/")
+        bucket, _, prefix = to.removeprefix(S3).partition("/")
         key = f"{prefix.rstrip('/')}/{archive.name}".lstrip("/")
-        place = next((one.place for one in self.sealer.buckets if one.place.bucket == bucket), None)
-        endpoint, region = (place.endpoint, place.region) if place else ("", "us-east-1")
-        client = self.clients.s3(place.credentials if place else CREDENTIALS, endpoint=endpoint, region=region)
         try:
+            client = self.clients.s3(place.credentials, endpoint=place.endpoint, region=place.region)
             client.put_object(Bucket=bucket, Key=key, Body=archive.read_bytes(), ContentType="application/zip")
         except (BotoCoreError, ClientError) as error:
             raise SetupError(
                 f"the pack cannot be put to s3://{bucket}/{key}: {error}",
-                remedy=f"check the bucket and the rights of {CREDENTIALS!r}; the pack is in {archive} as well",
+                remedy=f"check the bucket and the rights of {place.credentials!r}; the pack is in {archive} as well",
             ) from error
         return f"s3://{bucket}/{key}"
 

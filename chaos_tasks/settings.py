@@ -22,6 +22,7 @@ from chaos_tasks.model.data import DataDeclaration, DataPolicy
 from chaos_tasks.model.duration import Duration
 from chaos_tasks.model.identity import IdentityPolicy
 from chaos_tasks.model.limits import BlastLimits
+from chaos_tasks.model.packs import PackPlaces
 from chaos_tasks.model.sealing import KeyFiles, SealingPlaces
 from chaos_tasks.model.telemetry import Telemetry
 from chaos_tasks.strict_yaml import Document, Location
@@ -128,6 +129,7 @@ class Settings(Value):
     limits: BlastLimits = Field(BlastLimits(), description="How much may be hurt.")
     keys: KeyFiles = Field(KeyFiles(), description="Keys that sign, and keys that are known.")
     checkpoints: SealingPlaces = Field(SealingPlaces(), description="Where signed heads of the log are kept.")
+    packs: PackPlaces = Field(PackPlaces(), description="Where copies of evidence packs may go.")
     approvals: ApprovalPolicy = Field(ApprovalPolicy(), description="Who has to agree before.")
     data: DataPolicy = Field(DataPolicy(), description="What may be copied, and where places are.")
     variables: Mapping[str, str] = Field(default_factory=dict)
@@ -179,6 +181,7 @@ class SettingsFile(Value):
     limits: BlastLimits = BlastLimits()
     keys: KeyFiles | None = None
     checkpoints: SealingPlaces | None = None
+    packs: PackPlaces = PackPlaces()
     approvals: ApprovalPolicy = ApprovalPolicy()
     data: DataPolicy = DataPolicy()
 
@@ -259,6 +262,7 @@ def read_settings(path: Path, env: Mapping[str, str]) -> Settings:
         limits=file.limits,
         keys=file.keys or ends.keys,
         checkpoints=file.checkpoints or ends.checkpoints,
+        packs=file.packs,
         approvals=file.approvals,
         data=file.data,
         variables={"SQUALL_ROOT": str(root), "SQUALL_HOME": str(home), **ends.variables, **env},

@@ -110,6 +110,30 @@ def test_a_pack_in_a_bucket_is_the_archive_on_record(
     assert "Traceback" not in refused.text
 
 
+def test_a_bucket_of_its_own_is_declared_and_no_other_is_guessed(
+    tiny: Tiny, tmp_path: Path, s3_lab: S3Server, s3_bucket: str
+) -> None:
+    """Under credentials of its own; a bucket that nobody declared is refused before a pack is made."""
+    with_keys(tiny, tmp_path / "evidence")
+    config = tiny.project.config
+    place = f'bucket = "{s3_bucket}", credentials = "auditor", endpoint = "{s3_lab.endpoint}"'
+    config.write_text(config.read_text() + f"\n[packs]\ns3 = [{{{place}}}]\n")
+    credentials = tmp_path / "credentials.json"
+    admin = {"access_key_id": s3_lab.admin.access_key, "secret_access_key": s3_lab.admin.secret}
+    credentials.write_text(json.dumps({"auditor": admin}))
+    credentials.chmod(0o600)
+    tiny.environment = {"SQUALL_CREDENTIALS": str(credentials)}
+    elsewhere = end(tiny.start("report", *PERIOD, "--to", "s3://somebody-elses/audit"), timeout_s=180)
+    assert elsewhere.code != 0
+    assert f"the bucket 'somebody-elses' is declared nowhere (known: {s3_bucket})" in elsewhere.text
+    with tiny.ledger() as ledger:
+        assert not list(ledger.records(kinds=[RecordKind.REPORT_ISSUED]))
+    made = end(tiny.start("report", *PERIOD, "--to", f"s3://{s3_bucket}/packs"), timeout_s=180)
+    assert made.code == 0, made.text
+    (key,) = (one["Key"] for one in s3_lab.client("s3").list_objects_v2(Bucket=s3_bucket, Prefix="packs/")["Contents"])
+    assert f"s3://{s3_bucket}/{key}" in made.out
+
+
 def _the_pdf_carries_the_results(copy: Path) -> None:
     """It names both standards, its language and its title, and has the results inside, bit for bit."""
     raw = (copy / "report.pdf").read_bytes()
