@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chaos_tasks import registry
 from chaos_tasks.attesting.test_result import statement_of
-from chaos_tasks.errors import LedgerError, SetupError, SquallError
+from chaos_tasks.errors import GuardTripped, LedgerError, SetupError, SquallError
 from chaos_tasks.evidence import controls, pdf
 from chaos_tasks.evidence.answers import first_page
 from chaos_tasks.evidence.body import Body, LogHead, Scope
@@ -86,9 +86,9 @@ class Packs:
     def make(self, scope: Scope, *, title: str = "", to: str = "", signers: Sequence[str] = ()) -> Packed:
         """The pack of a period; ``to`` is a folder or s3://bucket/prefix besides, ``signers`` persons who sign too.
 
-        Without keys or a place for checkpoints it is not signed, and says so.  Raises SetupError for a destination
-        that is not declared (before anything is made) or cannot be written, SquallError for a run whose records are
-        out of order.
+        Without keys or a place for checkpoints it is not signed, and says so.  Raises GuardTripped for a
+        bucket that is not declared, before anything is made, SetupError for a destination that cannot be written,
+        SquallError for a run whose records are out of order.
         """
         place = self._bucket(to) if to.startswith(S3) else None
         ledger = self._database()
@@ -242,7 +242,7 @@ class Packs:
         found = next((one for one in known if one.bucket == name), None)
         if found is None:
             names = ", ".join(sorted({one.bucket for one in known})) or "none"
-            raise SetupError(
+            raise GuardTripped(
                 f"the bucket {name!r} is declared nowhere (known: {names}), so the pack was not made",
                 remedy=f'write [packs] s3 = [{{bucket = "{name}", credentials = "...", endpoint = "...", '
                 'region = "..."}] into squall.toml; without an endpoint it is one of AWS',
