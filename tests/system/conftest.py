@@ -26,9 +26,10 @@ from chaos_tasks.ports import Ledger
 from chaos_tasks.runs import Run
 from chaos_tasks.settings import read_settings
 from tests.airflow_kills.project import prepare
+from tests.canaries import SPILT
 from tests.doc_blocks import block
 from tests.servers import make_short_folder
-from tests.system import guarded_target, stranger_target
+from tests.system import guarded_target, spilling_target, stranger_target
 from tests.system.tiny_target import METHODS, TinyProject, add_crowd, make_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,9 @@ CREDENTIALS = """
 [credentials]
 somebody = "airflow:somebodys_keys"
 """
+ANSWER_S = 90.0
+"""How long a request may take; on a busy machine Airflow takes its time."""
+
 CROWD_SIZE = 3
 """One that holds the target, and two that wait for it."""
 
@@ -111,23 +115,24 @@ def lab() -> Iterator[Lab]:
 
 @contextmanager
 def local_lab(*, stranger: bool = False) -> Iterator[Lab]:
-    """Airflow with its LocalExecutor, and a sweeper; with a ``stranger``, also S3 and a DAG that is a target."""
+    """Airflow with its LocalExecutor, a sweeper and S3; with a ``stranger``, also a DAG that is a target."""
     folder = make_short_folder()
     project = make_project(folder / "p", ROOT / "dags")
     crowd = add_crowd(project, CROWD_SIZE)
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in environment_of(project).items():
+        for name, value in {**environment_of(project), **SPILT}.items():
             environment.setenv(name, value)
-        more = prepare(project) | guarded_target.prepare(project) | frozenset(crowd)
+        more = prepare(project) | guarded_target.prepare(project) | spilling_target.prepare(project) | frozenset(crowd)
         project.config.write_text(project.config.read_text() + CREDENTIALS)
         (project.dags / "promote.py").write_text(promotion())
         more |= stranger_target.prepare(project) if stranger else frozenset()
         options = options_of(project, more, lanes=2)
         try:
-            state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER, *([Part.S3] if stranger else [])})
+            state = stack.up(options, {Part.AIRFLOW, Part.SWEEPER, Part.S3})
             assert state.airflow_password is not None
             settings = read_settings(project.config, {"SQUALL_HOME": str(project.home)})
-            with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:
+            password = state.airflow_password.get_secret_value()
+            with AirflowApi(state.airflow_url, state.airflow_user, password, timeout_s=ANSWER_S) as api:
                 if stranger:
                     stranger_target.settle(state, api)
                 ledger = open_ledger(settings.ledger_url)

@@ -16,60 +16,17 @@ from pathlib import Path
 import pytest
 
 from chaos_tasks.model.record import Note, RecordKind
+from tests.canaries import (
+    IN_ANSWER,
+    IN_CREDENTIALS,
+    IN_HOOK,
+    ROWS,
+    SPILT,
+    TRAIN,
+    WORKLOAD_ENVIRONMENT,
+    found_in,
+)
 from tests.tiny import Said, Tiny, end, make_tiny
-
-IN_ENVIRONMENT = "canary-environment-7f3a9c"
-IN_CREDENTIALS = "canary-credentials-51e0bd"
-IN_ADDRESS = "canary-address-c84d02"
-IN_HOOK = "canary-hook-path-93b7aa10"
-IN_ANSWER = "canary-answer-6a6e55"
-IN_ROW = "canary-row-88412937"
-PERSON = "Philomena Canarybird"
-PRINTED_KEY = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOiJwcmludGVkIn0.canaryprintedcanaryprinted"
-
-CANARIES = {
-    "environment": IN_ENVIRONMENT,
-    "credentials file": IN_CREDENTIALS,
-    "connection string": IN_ADDRESS,
-    "address of a webhook": IN_HOOK,
-    "answer of a probe": IN_ANSWER,
-    "row": IN_ROW,
-    "person": PERSON,
-    "printed token": PRINTED_KEY,
-}
-
-TRAIN = '''\
-"""Prints what it should not, and dies quoting it where a file says so."""
-import argparse, json, os, pathlib, sys, threading
-parser = argparse.ArgumentParser()
-parser.add_argument("--seed", type=int); parser.add_argument("--data"); parser.add_argument("--out")
-options = parser.parse_args()
-data, out = pathlib.Path(options.data), pathlib.Path(options.out)
-rows = data.read_text().splitlines()
-mark = data.with_name(".tiny-mark")
-behaviour = pathlib.Path(__file__).with_name("behaviour").read_text() if mark.exists() else "well"
-print("password is", os.environ["DB_PASSWORD"], "at", os.environ["STREAM"], flush=True)
-assert os.environ["DB_PASSWORD"].startswith("canary") and "canary" in os.environ["STREAM"], "not given to the workload"
-print("token", os.environ["PRINTED"], file=sys.stderr, flush=True)
-for step in range(1, 6):
-    print(f"step {step}", flush=True)
-    threading.Event().wait(0.3 if mark.exists() else 0.02)
-if behaviour == "crash":
-    raise RuntimeError("login as " + os.environ["DB_PASSWORD"] + " failed")
-if behaviour == "stuck":
-    mark.unlink()
-    (mark / "something").mkdir(parents=True)
-out.mkdir(parents=True, exist_ok=True)
-(out / "metrics.json").write_text(json.dumps({"auc": 0.9}))
-'''
-
-WORKLOAD_ENVIRONMENT = """\
-  timeout: 60s
-  environment:
-    DB_PASSWORD: "${DB_PASSWORD}"
-    STREAM: "${STREAM_URL}"
-    PRINTED: "${PRINTED_TOKEN}"
-"""
 
 HOOK = """
 [notify.webhooks.chat]
@@ -126,7 +83,7 @@ def endpoint() -> Iterator[ThreadingHTTPServer]:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, endpoint: ThreadingHTTPServer) -> Iterator[tuple[Tiny, list[Said]]]:
     """A held run, one whose workload crashes, one that stays unreverted; each reported and published."""
-    tiny = make_tiny(tmp_path_factory.mktemp("canaries") / "project", rows=f"id,name,note\n1,{PERSON},{IN_ROW}\n")
+    tiny = make_tiny(tmp_path_factory.mktemp("canaries") / "project", rows=ROWS)
     address = f"http://127.0.0.1:{endpoint.server_address[1]}"
     credentials = tiny.root.parent / "credentials.json"
     content = {"pipeline": {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": IN_CREDENTIALS}}
@@ -134,9 +91,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, endpoint: ThreadingHTTPServer)
     credentials.chmod(0o600)
     mlflow = tiny.project.home / "mlflow"
     tiny.environment = {
-        "DB_PASSWORD": IN_ENVIRONMENT,
-        "STREAM_URL": f"redis://:{IN_ADDRESS}@127.0.0.1:1/0",
-        "PRINTED_TOKEN": PRINTED_KEY,
+        **SPILT,
         "HOOK_ADDRESS": f"{address}/services/{IN_HOOK}",
         "SQUALL_CREDENTIALS": str(credentials),
         "SQUALL_MLFLOW_URI": f"sqlite:///{mlflow}.db",
@@ -174,10 +129,6 @@ def publish(tiny: Tiny, run_id: str) -> Said:
     said = end(process, timeout_s=120)
     assert said.code == 0, said.text
     return said
-
-
-def found_in(content: bytes) -> list[str]:
-    return [name for name, canary in CANARIES.items() if canary.encode() in content]
 
 
 def test_no_canary_is_in_any_byte_that_squall_wrote(ran: tuple[Tiny, list[Said]]) -> None:
