@@ -36,7 +36,7 @@ from chaos_tasks.model.record import Note, Record, RecordKind
 RESULTS = Path(__file__).parent / "results" / "audit.json"
 WRITERS, TRIES, SECONDS = (1, 2, 8), 3, 2.0
 SIZES, BATCH = (10_000, 1_000_000), 10_000
-EXPERIMENTS = (10, 1_000)
+EXPERIMENTS = (10, 100, 1_000)
 
 
 def fill(url: str, count: int) -> float:
@@ -180,6 +180,7 @@ def cost(url: str, folder: Path) -> dict[str, float]:
 def documents(experiments: int) -> dict[str, object]:
     """A pack of so many experiments, made and checked; seconds of processor, the best of three."""
     from chaos_tasks.attesting.test_result import statement_of
+    from chaos_tasks.auditing import redeciding
     from chaos_tasks.evidence import controls, pdf, verifier
     from chaos_tasks.evidence import pack as packs
     from tests.unit.evidence import packs as sample
@@ -202,6 +203,7 @@ def documents(experiments: int) -> dict[str, object]:
         "documents_cpu_s": processor(lambda: packs.documents(body, table, attestations)),
         "pdf_cpu_s": processor(lambda: pdf.render(body, table, attached={})),
         "verify_cpu_s": processor(lambda: verifier.Check(made.files, keys, None).run()),
+        "verify_and_judge_cpu_s": processor(lambda: verifier.Check(made.files, keys, redeciding).run()),
         "load": load(),
     }
     print(row, flush=True)
