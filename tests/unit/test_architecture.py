@@ -34,8 +34,6 @@ EXPERIMENTS = sorted((ROOT / "dags" / "experiments").glob("*.y*ml"))
 NOT_IN_A_SHIPPED_EXPERIMENT = {
     "data.duplicate_rows": "the example of CONTRIBUTING.md, written after the shipped night",
     "data.image_damage": "the reference pipeline has no images",
-    "data.text_damage": "the reference pipeline reads no free text",
-    "data.unit_change": "written after the shipped night, whose length is planned",
 }
 """Kinds without an example to copy, and why."""
 
