@@ -7,7 +7,7 @@ from typing import Any
 
 
 class TellsLineage:
-    """Mixed into the operators whose tasks stand for a run."""
+    """Mixed into the operators whose tasks stand for a run; behind the operator, whose `__init__` Airflow wraps."""
 
     acted_on: str = ""
     """The run that the task has worked on; empty until it did."""

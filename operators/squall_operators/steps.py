@@ -87,7 +87,7 @@ class InjectFaultOperator(SquallOperator):
         squall.engine.hand_over(run_id)
 
 
-class ExerciseWorkloadOperator(TellsLineage, SquallOperator):
+class ExerciseWorkloadOperator(SquallOperator, TellsLineage):
     """Runs the treatment trials, while the supervisor fires the triggers and keeps the lease."""
 
     ui_color = "#e76f51"
@@ -164,7 +164,7 @@ class PublishRunOperator(SquallOperator):
             context["ti"].xcom_push(key=REPORT_URL, value=f"{url}/artifacts")
 
 
-class VerdictOperator(TellsLineage, SquallOperator):
+class VerdictOperator(SquallOperator, TellsLineage):
     """Is the only leaf: fails unless the hypothesis held, or deviated as known, and nothing is left in.
 
     Its outlet is the verdict's asset (``assets``), told for nothing else.
