@@ -144,11 +144,15 @@ class Workspaces:
 
         left: list[Path] = []
         count = end_recorded(Path(plan.workspace) / "trials", clients=self.clients, left=left)
-        for folder in left:
+        self.leave_unended(left)
+        return count
+
+    def leave_unended(self, trials: Sequence[Path]) -> None:
+        """Note folders of trials whose DAG runs are still to be ended."""
+        for folder in trials:
             self._unended.mkdir(parents=True, exist_ok=True)
             name = hashlib.sha256(str(folder).encode()).hexdigest()[:24]
             (self._unended / name).write_text(str(folder), encoding="utf-8")
-        return count
 
     def end_left_behind(self) -> int:
         """End the DAG runs that went on when their trial was ended; returns how many trials have none any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 
@@ -18,12 +19,14 @@ WORK_POOL = "squall_work"
 
 SEED = "{seed}"
 TIMEOUT_S = 10.0
+PARALLELISM = "AIRFLOW__CORE__PARALLELISM"
 
 
 def check_dag(target: Target, workload: AirflowDagWorkload, clients: Clients) -> Dag:
     """The DAG as Airflow has it; raises SetupError with what would keep a trial from running."""
     dag, tasks, pools = look(workload, clients)
-    why = next(reasons(workload, {**workload.conf, **target.redirected_conf}, dag, tasks, pools), None)
+    told = reasons(workload, {**workload.conf, **target.redirected_conf}, dag, tasks, pools)
+    why = next(told, None) or no_room(pools, os.environ.get(PARALLELISM, ""))
     if why is not None:
         raise SetupError(why[0], remedy=why[1])
     return dag
@@ -77,6 +80,20 @@ def reasons(
                 f"task {task.task_id} of {name} is in pool {pool}, which has no slots",
                 f"airflow pools set {pool} 8 x",
             )
+
+
+def no_room(pools: Mapping[str, int], parallelism: str) -> tuple[str, str] | None:
+    """Where Squall's own tasks run in the same Airflow: whether all of its processes could wait for a DAG; pure.
+
+    ``parallelism``: of the executor, as far as this process's environment says it.
+    """
+    waiting = pools.get(WORK_POOL, 0)
+    if not parallelism.isdigit() or waiting < int(parallelism):
+        return None
+    return (
+        f"{WORK_POOL} has {waiting} slots, the executor {parallelism} processes: all may wait for a DAG that needs one",
+        f"give {WORK_POOL} fewer slots, or set {PARALLELISM} to more than {waiting}",
+    )
 
 
 def _refused(name: str, conf: Mapping[str, JsonValue], params: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
-from chaos_tasks.model.handle import Phase
+import psutil
+
+from chaos_tasks.lab.waiting import wait_until
+from chaos_tasks.model.handle import OPEN_PHASES, Phase
 from chaos_tasks.model.reaction import Response
 from chaos_tasks.model.trial import Arm, Trial, TrialStatus
 from chaos_tasks.model.verdict import Outcome, Verdict
@@ -21,16 +24,34 @@ def trials(lab: Lab, run_id: str, arm: Arm) -> list[Trial]:
     return [end.trial for end in Run(lab.ledger, run_id).ended_trials(arm)]
 
 
-def squall_run(lab: Lab, experiment: str) -> tuple[str, Verdict]:
-    """`squall run` as anybody types it: the DAG runs in its Airflow all the same."""
-    file = lab.project.dags / "experiments" / f"{experiment}.yaml"
-    environment = {**os.environ, "SQUALL_CONFIG": str(lab.project.config), "SQUALL_HOME": str(lab.project.home)}
-    before = {one.record.run_id for one in lab.ledger.records()}
+def squall(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command as anybody types it."""
     done = subprocess.run(
-        [sys.executable, "-m", "chaos_tasks.cli", "run", str(file)],
-        env=environment, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+        command(*words), env=environment(lab), capture_output=True, text=True, timeout=240, check=False
+    )
     print(done.stdout[-3000:], done.stderr[-3000:])  # noqa: T201 - shown when the test fails
+    return done
+
+
+def command(*words: str) -> list[str]:
+    """`squall`, from this interpreter."""
+    return [sys.executable, "-m", "chaos_tasks.cli", *words]
+
+
+def environment(lab: Lab) -> dict[str, str]:
+    """What the command is told."""
+    return {**os.environ, "SQUALL_CONFIG": str(lab.project.config), "SQUALL_HOME": str(lab.project.home)}
+
+
+def file_of(lab: Lab, experiment: str) -> str:
+    """Path of an experiment."""
+    return str(lab.project.dags / "experiments" / f"{experiment}.yaml")
+
+
+def squall_run(lab: Lab, experiment: str) -> tuple[str, Verdict]:
+    """`squall run`: the DAG runs in its Airflow all the same."""
+    before = {one.record.run_id for one in lab.ledger.records()}
+    squall(lab, "run", file_of(lab, experiment))
     run_id = next(one.record.run_id for one in lab.ledger.records() if one.record.run_id not in before)
     verdict = lab.verdict(run_id)
     assert verdict is not None
@@ -90,3 +111,29 @@ def test_deactivated_key_of_a_dag_ends_it_red_and_it_is_well_again_afterwards(la
     assert [trial.status for trial in trials(lab, run_id, Arm.RECOVERY)] == [TrialStatus.COMPLETED]
     assert verdict.response is Response.RECOVERED
     assert_undone(lab, run_id)
+
+
+def training(lab: Lab, known: set[str]) -> list[tuple[str, int]]:
+    """Runs of treatment trials whose task `train` runs now, with its pid."""
+    runs = [run.run_id for run in lab.api.runs(DAG_ID) if "-treatment-" in run.run_id and run.run_id not in known]
+    tasks = [(run, task) for run in runs for task in lab.api.task_instances(DAG_ID, run)]
+    return [(run, task.pid) for run, task in tasks if (task.task_id, task.state) == ("train", "running") and task.pid]
+
+
+def test_a_dag_run_ends_with_its_trial_when_all_of_ours_was_killed(lab: Lab) -> None:
+    known = {run.run_id for run in lab.api.runs(DAG_ID)}
+    with subprocess.Popen(command("run", file_of(lab, LABELS)), env=environment(lab)) as ours:
+        wait_until(lambda: bool(training(lab, known)), what="a treatment that trains", timeout_s=180, interval_s=0.1)
+        ((run_id, pid),) = training(lab, known)
+        for process in [psutil.Process(ours.pid), *psutil.Process(ours.pid).children(recursive=True)]:
+            process.kill()
+    (state,) = [one for one in lab.ledger.handles(phases=OPEN_PHASES) if one.handle.step == "flip"]
+    assert squall(lab, "revert", state.handle.id).returncode == 0
+    assert lab.api.run(DAG_ID, run_id).state == "failed"
+    assert not psutil.pid_exists(pid)
+    assert_undone(lab, state.handle.run_id)
+
+
+def test_verdicts_on_a_dag_are_decided_the_same_by_the_independent_judge(lab: Lab) -> None:
+    """After those above: tries of a task count as restarts there too."""
+    assert squall(lab, "audit", "verify", "--no-views", "--require", "re-performance").returncode == 0

@@ -17,7 +17,7 @@ from chaos_tasks.targets.process import ProcessIdentity, host
 from chaos_tasks.workloads import dag_sight
 from chaos_tasks.workloads.airflow_dag import dag_run_id, fit
 from chaos_tasks.workloads.command import render
-from chaos_tasks.workloads.dag_preflight import reasons
+from chaos_tasks.workloads.dag_preflight import no_room, reasons
 from chaos_tasks.workloads.dag_sight import DagRunSeen, TaskSeen, TrySeen
 from chaos_tasks.workloads.dag_watch import numbers
 from chaos_tasks.workloads.journal import Asked, Journal, Over
@@ -107,6 +107,13 @@ def test_a_conf_that_the_params_refuse_is_refused_before() -> None:
     assert why_not(whole, conf={"out": "{seed}"}) == ""
     chosen = HEALTHY.model_copy(update={"params": {"mode": {"schema": {"enum": ["a", "b"]}}}})
     assert "takes one of" in why_not(chosen, conf={"mode": "c"})
+
+
+def test_an_executor_that_could_be_full_of_waiting_tasks_is_refused() -> None:
+    assert no_room({"squall_work": 4}, "4") is not None
+    assert no_room({"squall_work": 4}, "5") is None
+    assert no_room({"squall_work": 4}, "") is None  # not told
+    assert no_room({"default_pool": 128}, "32") is None  # Squall's own tasks run elsewhere
 
 
 # --- tries ---
