@@ -102,9 +102,9 @@ nightly: false
 target: loans-monitor
 steady_state:
   - {{name: completed, probe: workload.completed, tolerance: {{type: exactly, value: true}}, when: under_fault}}
-  - name: accuracy-as-ever
+  - name: {metric}-as-ever
     probe: history.metric
-    params: {{metric: accuracy, better: higher, alpha: 0.1}}
+    params: {{metric: {metric}, better: higher, alpha: 0.1}}
     tolerance: {{type: range, min: 0.11}}
     when: under_fault
 method:
@@ -144,7 +144,9 @@ def prepare(project: TinyProject) -> frozenset[str]:
     since = datetime.now(UTC) - timedelta(minutes=HISTORY)
     monitor.write_text(monitor.read_text().replace("datetime(2026, 1, 1, 0, 0)", f"datetime{since.timetuple()[:5]}"))
     for name, method in ATTACHED_METHODS.items():
-        text = ATTACHED_EXPERIMENT.format(name=name, method=method)
+        # Of ten healthy runs one has an accuracy that rare, so what a kill leaves alone is judged by what never varies.
+        metric = "accuracy" if name == MONITOR_KEY else "rows"
+        text = ATTACHED_EXPERIMENT.format(name=name, method=method, metric=metric)
         (project.dags / "experiments" / f"{name}.yaml").write_text(text)
     for name, method in METHODS.items():
         more = ", recovery_trials: 1" if name == LOCKED_OUT else ""

@@ -57,7 +57,7 @@ def loan_monitor():
         rng = np.random.default_rng(int(when.timestamp()) // 60)
         bad = rng.random(rows) < 0.3
         seen = rng.normal(3.0 * bad, 1.0) + np.log(prior / (1 - prior)) - np.log(0.3 / 0.7)
-        return {"accuracy": float(((seen > 1.5) == bad).mean())}
+        return {"accuracy": float(((seen > 1.5) == bad).mean()), "rows": len(seen)}
 
     score(collect())
 
