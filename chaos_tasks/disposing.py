@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from chaos_tasks.carrying import Carrier
-from chaos_tasks.errors import LedgerError, SetupError, WorkloadError
+from chaos_tasks.errors import IdempotencyConflict, LedgerError, SetupError, WorkloadError
 from chaos_tasks.model.base import canonical
 from chaos_tasks.model.data import DataDeclaration
 from chaos_tasks.model.handle import OPEN_PHASES
@@ -57,7 +58,7 @@ class Disposal:
             return False
         stored = self.carrier.delete(workspace / CLONE) if self.carrier is not None else []
         folders = [workspace / name for name in HOLDS_ROWS if (workspace / name).exists()]
-        files = [(path.relative_to(workspace).as_posix(), path.lstat().st_size) for path in _files(folders)]
+        files = _sizes(workspace, folders)
         if not files and not stored:
             return False
         for folder in folders:
@@ -102,15 +103,13 @@ class Disposal:
             if now - _changed(workspace) < retention.total_seconds() or self._in_use(workspace.name):
                 continue
             self.clones(workspace.name, by=by)
-            files = [(path.relative_to(workspace).as_posix(), path.lstat().st_size) for path in _files([workspace])]
+            files = _sizes(workspace, [workspace])
             shutil.rmtree(workspace, ignore_errors=True)
             if workspace.exists():
                 raise WorkloadError(f"{workspace} cannot be deleted", remedy="see to its rights")
             facts: dict[str, JsonValue] = {**_inventory(files), "absent_after": True, "by": by}
             text = f"{len(files)} files of the run deleted after {retention.days} days"
-            self._writer(workspace.name).note(
-                RecordKind.FILES_PRUNED, text, key=_count(self, workspace.name), facts=facts
-            )
+            self._note(workspace.name, RecordKind.FILES_PRUNED, text, facts)
             gone.append(workspace.name)
         return tuple(gone)
 
@@ -139,18 +138,27 @@ class Disposal:
             "by": by,
         }
         text = f"{len(files)} files of the clone deleted, and {len(stored)} objects of the store"
-        key = str(len(list(self.ledger.records(run_id=run_id, kinds=(RecordKind.CLONE_DELETED,)))))
-        self._writer(run_id).note(RecordKind.CLONE_DELETED, text, key=key, facts=facts)
+        self._note(run_id, RecordKind.CLONE_DELETED, text, facts)
 
-    def _writer(self, run_id: str) -> RunWriter:
-        return RunWriter(self.ledger, self.clock, self.recorder, run_id)
+    def _note(self, run_id: str, kind: RecordKind, text: str, facts: Mapping[str, JsonValue]) -> None:
+        """The run and a sweeper may delete at the same time: each says what it found, one after the other."""
+        writer = RunWriter(self.ledger, self.clock, self.recorder, run_id)
+        for number in count(len(list(self.ledger.records(run_id=run_id, kinds=(kind,))))):
+            with suppress(IdempotencyConflict):
+                writer.note(kind, text, key=str(number), facts=facts)
+                return
 
     def _folder(self, run_id: str) -> Path:
         return self.home / "runs" / run_id
 
 
-def _count(disposal: Disposal, run_id: str) -> str:
-    return str(len(list(disposal.ledger.records(run_id=run_id, kinds=(RecordKind.FILES_PRUNED,)))))
+def _sizes(workspace: Path, folders: list[Path]) -> list[tuple[str, int]]:
+    """Names below the workspace and bytes of what is there; somebody else may be deleting it meanwhile."""
+    found = []
+    for path in _files(folders):
+        with suppress(FileNotFoundError):
+            found.append((path.relative_to(workspace).as_posix(), path.lstat().st_size))
+    return found
 
 
 def _files(folders: list[Path]) -> Iterator[Path]:
