@@ -51,10 +51,11 @@ def _target(name: str) -> Callable[[Tiny], object]:
     return lambda tiny: tiny.experiment("wrong", target=name)
 
 
-def _write(name: str, text: str) -> Callable[[Tiny], object]:
+def _write(name: str, text: str, *empty: str) -> Callable[[Tiny], object]:
     def write(tiny: Tiny) -> None:
-        (tiny.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (tiny.root / name).write_text(text, encoding="utf-8")
+        for path, content in ((name, text), *((other, "") for other in empty)):
+            (tiny.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (tiny.root / path).write_text(content, encoding="utf-8")
 
     return write
 
@@ -140,7 +141,7 @@ STARTS = (
         "init of an MLproject without defaults",
         2,
         ("init", "lib", "--kind", "mlproject", "--print"),
-        _write("lib/MLproject", "entry_points: {main: {parameters: {x: int}, command: python t.py}}\n"),
+        _write("lib/MLproject", "entry_points: {main: {parameters: {x: int}, command: python t.py}}\n", "lib/t.py"),
     ),
     WrongStart("init with an unknown finder", 2, ("init", "lib", "--kind", "notebook", "--print")),
     WrongStart(

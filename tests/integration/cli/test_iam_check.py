@@ -15,7 +15,7 @@ from chaos_tasks.lab.credentials import Credentials
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.private_files import write_private
 from chaos_tasks.lab.seaweedfs import S3Server, aws_client_of
-from chaos_tasks.lab.state import named
+from chaos_tasks.lab.state import LabState, named
 from chaos_tasks.settings import Endpoints
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,7 +49,9 @@ def ask(
     """The command on the shipped inventory and targets, with the lab's own credentials."""
     endpoint, instance, people, _ = machines
     credentials = short_folder / "credentials.json"
-    write_private(credentials, json.dumps(named(identities.ensure(s3_lab, short_folder), people)))
+    known = identities.ensure(s3_lab, short_folder)
+    state = LabState(home=short_folder, ports=LabPorts.free(), identities=known, machines=people)
+    write_private(credentials, json.dumps(named(state)))
     variables = {
         "SQUALL_S3_ENDPOINT": s3_lab.endpoint,
         "SQUALL_AWS_ENDPOINT": endpoint,
