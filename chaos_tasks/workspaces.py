@@ -177,13 +177,15 @@ class Workspaces:
         """A clean clone at a commit with its data, read by control trials of every run; never injected into."""
         from chaos_tasks.targets import dvc
 
-        key = hashlib.sha256(f"{target.source.repo}@{commit}".encode()).hexdigest()[:16]
+        source = target.source
+        paths = sorted({*source.data, *([source.sealed] if source.sealed else [])}) if _needs_data(target) else []
+        # By what is in it as well: targets of one repository may bring different data of the same commit.
+        key = hashlib.sha256(canonical([source.repo, commit, *paths])).hexdigest()[:16]
         folder = self.home / "cache" / "checkouts" / key
         with _once(folder) as building:
             if building:
-                version = dvc.resolve(target.source.model_copy(update={"rev": commit}))
-                paths = [*target.source.data, *([target.source.sealed] if target.source.sealed else [])]
-                dvc.open_clone(target.source, version, folder, materialise=paths if _needs_data(target) else [])
+                version = dvc.resolve(source.model_copy(update={"rev": commit}))
+                dvc.open_clone(source, version, folder, materialise=paths)
         return folder
 
     def _own_or_shared(self, plan: Plan) -> Path:
