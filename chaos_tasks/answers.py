@@ -51,11 +51,7 @@ def answer_of(ledger: LedgerReader, run_id: str) -> Answer:
 
 def latest(ledger: LedgerReader, target: str, experiment: str, *, since: datetime) -> Answer | None:
     """The last answer since then of an experiment as it is written, on this target; None where there is none."""
-    found = [
-        stored
-        for stored in ledger.records(kinds=(RecordKind.EVALUATE_VERDICT,), since=since)
-        if stored.record.experiment == experiment
-    ]
+    found = list(ledger.records(experiment=experiment, kinds=(RecordKind.EVALUATE_VERDICT,), since=since))
     answers = (_answer(ledger, stored) for stored in reversed(found))
     return next((one for one in answers if one.as_written and one.target == target), None)
 
