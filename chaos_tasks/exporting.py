@@ -93,8 +93,8 @@ class Exports:
     def run(self, run_id: str) -> Exported:
         """Report of one run, or of an experiment's last one; raises LedgerError for an unknown name."""
         ledger = self.campaigns.ledger
-        registered = ledger.records(kinds=(RecordKind.EXPERIMENT_REGISTERED, RecordKind.SEARCH_STARTED))
-        last = [one.record.run_id for one in registered if one.record.experiment == run_id and _stands_alone(one)]
+        begun = (RecordKind.EXPERIMENT_REGISTERED, RecordKind.SEARCH_STARTED)
+        last = [one.record.run_id for one in ledger.records(experiment=run_id, kinds=begun) if _stands_alone(one)]
         run_id = last[-1] if last else run_id
         records = list(ledger.records(run_id=run_id))
         if any(one.record.kind is RecordKind.SEARCH_STARTED for one in records):  # with its runs
