@@ -166,19 +166,12 @@ class AirflowApi(AirflowClient):
         elif present != slots:
             self._call("PATCH", f"/pools/{part(name)}", {"pool": name, **body})
 
-    def set_connection(
-        self, name: str, kind: str, *, login: str, password: str, extra: Mapping[str, JsonValue] | None = None
-    ) -> None:
-        """Make a Connection, of which tasks read a login."""
-        body: dict[str, JsonValue] = {"connection_id": name, "conn_type": kind, "login": login, "password": password}
-        self._call("POST", "/connections", {**body, "extra": json.dumps(dict(extra or {}))})
-
     def add_connection(
-        self, conn_id: str, conn_type: str, *, login: str = "", password: str = "", host: str = ""
+        self, conn_id: str, conn_type: str, *, login: str, password: str, extra: Mapping[str, JsonValue] | None = None
     ) -> None:
         """Make a connection; raises AirflowApiError where there is one of that id."""
-        body: dict[str, JsonValue] = {"connection_id": conn_id, "conn_type": conn_type, "login": login, "host": host}
-        self._call("POST", "/connections", {**body, "password": password})
+        body: dict[str, JsonValue] = {"connection_id": conn_id, "conn_type": conn_type, "login": login}
+        self._call("POST", "/connections", {**body, "password": password, "extra": json.dumps(dict(extra or {}))})
 
     def set_variable(self, key: str, value: str) -> None:
         """Make a Variable, or give it another value."""

@@ -167,7 +167,7 @@ def settle(state: LabState, api: AirflowApi) -> None:
         lambda: {DAG_ID, MONITOR_DAG} <= api.dag_ids(), what=f"{DAG_ID} being parsed", timeout_s=60, interval_s=0.5
     )
     api.set_paused(DAG_ID, False)  # as Airflow has it by default, a new DAG is paused
-    api.set_connection("credit_lake", "aws", login=key.access_key, password=key.secret, extra=extra)
+    api.add_connection("credit_lake", "aws", login=key.access_key, password=key.secret, extra=extra)
 
 
 def make_source(repo: Path) -> None:
