@@ -76,15 +76,22 @@ def dag_run_id(trial_id: str, launch: int) -> str:
     return f"squall__{trial_id.replace('/', '-')}" + (f"__{launch}" if launch > 1 else "")
 
 
-def fit(value: JsonValue, schema: JsonValue) -> JsonValue:
+def schema_of(param: JsonValue) -> tuple[frozenset[str], list[JsonValue]]:
+    """Types and values that the schema of a DAG's param names; empty where it names none."""
+    schema = param.get("schema") if isinstance(param, dict) else None
+    if not isinstance(schema, dict):
+        return frozenset(), []
+    kinds, allowed = schema.get("type"), schema.get("enum")
+    named = kinds if isinstance(kinds, list) else [kinds] if kinds else []
+    return frozenset(str(one) for one in named), allowed if isinstance(allowed, list) else []
+
+
+def fit(value: JsonValue, kinds: frozenset[str]) -> JsonValue:
     """A text becomes a number where the DAG's param is one: placeholders are texts."""
-    told = schema.get("schema") if isinstance(schema, dict) else None
-    kinds = told.get("type") if isinstance(told, dict) else None
-    wanted = set(kinds) if isinstance(kinds, list) else {kinds}
-    if not isinstance(value, str) or "string" in wanted:
+    if not isinstance(value, str) or "string" in kinds:
         return value
     for kind, read in (("integer", int), ("number", float)):
-        if kind in wanted:
+        if kind in kinds:
             try:
                 return read(value)
             except ValueError:

@@ -12,7 +12,7 @@ from chaos_tasks.errors import SetupError
 from chaos_tasks.model.target import AirflowDagWorkload, Target
 from chaos_tasks.ports import Clients
 from chaos_tasks.targets.airflow import AirflowApiError, AirflowClient, Dag, DagTask
-from chaos_tasks.workloads.airflow_dag import PLACEHOLDER, fit
+from chaos_tasks.workloads.airflow_dag import PLACEHOLDER, fit, schema_of
 
 WORK_POOL = "squall_work"
 """In which Squall's own tasks wait for the DAG."""
@@ -108,21 +108,11 @@ def _refused(name: str, conf: Mapping[str, JsonValue], params: Mapping[str, Json
             f"its params are: {', '.join(sorted(params))}; mend `conf`",
         )
     for key in sorted(set(conf) & set(params)):
-        kinds, allowed = _schema(params[key])
+        kinds, allowed = schema_of(params[key])
         if allowed and conf[key] not in allowed and not _has_placeholder(conf[key]):
             yield f"param {key} of DAG {name} takes one of {allowed}, not {conf[key]!r}", "mend `conf`"
         elif kinds and not _fits(conf[key], kinds):
             yield f"param {key} of DAG {name} is of type {' or '.join(sorted(kinds))}, not {conf[key]!r}", "mend `conf`"
-
-
-def _schema(param: JsonValue) -> tuple[frozenset[str], list[JsonValue]]:
-    """Types and values that a param's schema names; empty where it names none."""
-    schema = param.get("schema") if isinstance(param, dict) else None
-    if not isinstance(schema, dict):
-        return frozenset(), []
-    kinds, allowed = schema.get("type"), schema.get("enum")
-    named = kinds if isinstance(kinds, list) else [kinds] if kinds else []
-    return frozenset(str(one) for one in named), allowed if isinstance(allowed, list) else []
 
 
 def _fits(value: JsonValue, kinds: frozenset[str]) -> bool:
@@ -130,7 +120,7 @@ def _fits(value: JsonValue, kinds: frozenset[str]) -> bool:
     if value == SEED and kinds & {"integer", "number"}:
         return True
     if isinstance(value, str) and not _has_placeholder(value):
-        value = fit(value, {"schema": {"type": [*sorted(kinds)]}})
+        value = fit(value, kinds)
     named = {bool: {"boolean"}, int: {"integer", "number"}, float: {"number"}, str: {"string"}, type(None): {"null"}}
     return bool(kinds & named.get(type(value), {"object", "array"}))
 

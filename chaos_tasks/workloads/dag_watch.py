@@ -25,7 +25,7 @@ from chaos_tasks.errors import SquallError
 from chaos_tasks.model.trial import PastRun
 from chaos_tasks.targets.airflow import AirflowApiError, AirflowClient, DagRun, TaskInstance
 from chaos_tasks.workloads import dag_sight
-from chaos_tasks.workloads.airflow_dag import RUN_VARIABLE, UNTOLD, fit
+from chaos_tasks.workloads.airflow_dag import RUN_VARIABLE, UNTOLD, fit, schema_of
 from chaos_tasks.workloads.dag_sight import DagRunSeen, TaskSeen, TrySeen
 
 PATIENCE_S = 60.0
@@ -54,7 +54,7 @@ class Watch:
     def begin(self, conf: Mapping[str, JsonValue]) -> None:
         """Ask for it; raises AirflowApiError with Airflow's reason."""
         params = self.client.dag(self.dag_id).params or {}
-        fitted = {name: fit(value, params.get(name)) for name, value in conf.items()}
+        fitted = {name: fit(value, schema_of(params.get(name))[0]) for name, value in conf.items()}
         # A run from the UI has the present as its logical date too, and templates such as {{ ds }} need one.
         self.client.trigger(self.dag_id, fitted, run_id=self.run_id, note="a trial of Squall's", logical_date=_now())
         _say(f"run {self.run_id} asked for")

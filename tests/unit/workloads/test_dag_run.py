@@ -15,7 +15,7 @@ from chaos_tasks.model.target import AirflowConnection, AirflowDagWorkload, Airf
 from chaos_tasks.targets.airflow import Dag, DagTask
 from chaos_tasks.targets.process import ProcessIdentity, host
 from chaos_tasks.workloads import dag_sight
-from chaos_tasks.workloads.airflow_dag import dag_run_id, fit
+from chaos_tasks.workloads.airflow_dag import dag_run_id, fit, schema_of
 from chaos_tasks.workloads.command import render
 from chaos_tasks.workloads.dag_preflight import no_room, reasons
 from chaos_tasks.workloads.dag_sight import DagRunSeen, TaskSeen, TrySeen
@@ -64,7 +64,7 @@ def test_conf_is_filled_for_each_trial() -> None:
     ],
 )
 def test_a_text_becomes_a_number_where_the_param_is_one(kinds: object, value: str, expected: object) -> None:
-    assert fit(value, {"schema": {"type": kinds}}) == expected  # type: ignore[dict-item]
+    assert fit(value, schema_of({"schema": {"type": kinds}})[0]) == expected  # type: ignore[dict-item]
 
 
 def test_each_launch_has_a_run_id_of_its_own() -> None:
