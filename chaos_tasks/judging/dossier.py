@@ -61,6 +61,11 @@ class Dossier:
         """First and last sequence number in the log."""
         return self.records[0].seq, self.records[-1].seq
 
+    @property
+    def verdict_seq(self) -> int | None:
+        """Of the verdict that stands: what comes after it (a publication, say) changes nothing of it."""
+        return next((stored.seq for stored in self.records if isinstance(stored.record.payload, Judged)), None)
+
     def arm(self, arm: Arm) -> list[Trial]:
         """Trials of one arm, by seed."""
         return sorted((trial for trial in self.trials if trial.arm is arm), key=lambda trial: trial.seed)

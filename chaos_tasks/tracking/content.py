@@ -49,7 +49,6 @@ def experiment_view(dossier: Dossier) -> RunView:
     plan, verdict = dossier.plan, dossier.verdict
     if plan is None or verdict is None:
         raise ValueError(f"run {dossier.run_id} has no verdict to publish")
-    first, last = dossier.seq_range
     known = verdict.known_finding
     tags = {
         "squall.kind": "experiment",
@@ -66,8 +65,8 @@ def experiment_view(dossier: Dossier) -> RunView:
         "squall.target": plan.target.name,
         "squall.faults": ",".join(sorted({step.fault for step in plan.experiment.method})),
         "squall.plan_sha256": dossier.plan_sha256,
-        "squall.ledger.first": str(first),
-        "squall.ledger.last": str(last),
+        "squall.ledger.first": str(dossier.seq_range[0]),
+        "squall.ledger.last": str(dossier.verdict_seq),  # what is written later does not make it another view
         **{_name(f"squall.check.{check.check}"): answer(check.state) for check in verdict.checks},
         "squall.rung": verdict.rung,
         "squall.units": ",".join(sorted({check.unit for check in verdict.checks})),

@@ -159,10 +159,9 @@ def test_publishing_again_changes_nothing(published: MlflowPublisher) -> None:
 
 def test_an_edited_tag_and_a_run_that_is_gone_are_told_and_not_silently(published: MlflowPublisher) -> None:
     log = judged()
-    said = log[-1].model_copy(
-        update={"record": log[-1].record.model_copy(update={"kind": RecordKind.RUN_PUBLISHED, "payload": None})}
-    )
-    reader = Both(log, [said])
+    publication = log[-1].record.model_copy(update={"kind": RecordKind.RUN_PUBLISHED, "payload": None})
+    said = log[-1].model_copy(update={"seq": log[-1].seq + 1, "record": publication})  # written after what it tells of
+    reader = Both([*log, said], [said])
     assert compare(published, reader) == Compared(1, (), ())  # type: ignore[arg-type]
     (experiment,) = runs(published, kind="experiment")
     published.client().set_tag(experiment.info.run_id, "squall.verdict", "held")
