@@ -16,6 +16,9 @@ from chaos_tasks.workloads.journal import Asked, Journal, Over
 TASKS_END_S = 15.0
 """Airflow's worker hears of it with its next heartbeat, five seconds by default; then the process is killed."""
 
+DIES_S = 5.0
+"""A process that was sent SIGKILL may still have to give back its memory."""
+
 LATE_S = 1.0
 """A request that was under way when its watcher was killed has arrived by then."""
 
@@ -75,10 +78,16 @@ def _processes(client: AirflowClient, dag_id: str, run_id: str) -> list[ProcessI
 
 
 def _await_end(processes: list[ProcessIdentity], clock: Clock) -> None:
-    deadline = clock.monotonic() + TASKS_END_S
+    if not _gone_within(TASKS_END_S, processes, clock):
+        for one in processes:
+            one.send(signal.SIGKILL)
+        _gone_within(DIES_S, processes, clock)
+
+
+def _gone_within(seconds: float, processes: list[ProcessIdentity], clock: Clock) -> bool:
+    deadline = clock.monotonic() + seconds
     while any(one.is_alive() for one in processes):
         if clock.monotonic() > deadline:
-            for one in processes:
-                one.send(signal.SIGKILL)
-            return
+            return False
         clock.sleep(POLL_S)
+    return True
