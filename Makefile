@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup up down status nightly kill-matrix airflow-kills test check static format unit integration system lock schemas screenshots clean
 
 help: ## Show this list
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | column -ts "$$(printf '\t')"
+	@grep -hE '^[a-z%_-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | column -ts "$$(printf '\t')"
 
 setup: ## Set up the virtual environment from the lock (once; then it is a matter of milliseconds)
 	@$(PYTHON) scripts/setup.py
@@ -55,13 +55,13 @@ integration: setup ## Tests against the real embedded servers
 system: setup ## Tests under the real scheduler
 	@$(PYTEST) tests/system
 
-cluster-test: setup ## The same experiments on Celery: three machines that share no folder and no process table (about two minutes)
+cluster-test: setup ## Shipped experiments of each family, a dead machine and a killed task on Celery: three machines that share no folder and no process table (about ten minutes)
 	@$(PYTEST) tests/cluster tests/integration/test_carrying.py
 
-live-tests: setup ## What takes many minutes: approvals and kills under real schedulers, rival processes of one run
+live-tests: setup ## What takes many minutes: approvals, more kills under real schedulers, more rival processes of one run
 	@$(PYTEST) tests -m live
 
-bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-nights, bench-score_rules, bench-sparse, bench-formats, bench-ci_cache
+bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-faults_data, bench-stream_relay, bench-verdicts, bench-blind, bench-few_pairs, bench-nights, bench-score_rules, bench-gates, bench-redeciding, bench-audit, bench-fencing, bench-scale, bench-sparse, bench-formats, bench-ci_cache
 	@$(BIN)/python -m benchmarks.$*
 
 kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about two hours on two cores)

@@ -172,7 +172,12 @@ def cost(url: str, folder: Path) -> dict[str, float]:
     row["flush_ms"] = milliseconds(database.settle, 200)
     ledger.close()
     with (folder / "flushed").open("wb", buffering=0) as file:
-        row["fdatasync_8k_ms"] = milliseconds(lambda: (file.write(b"x" * 8192), os.fdatasync(file.fileno())), 200)
+
+        def flush() -> None:
+            file.write(b"x" * 8192)
+            os.fdatasync(file.fileno())
+
+        row["fdatasync_8k_ms"] = milliseconds(flush, 200)
     print(row, flush=True)
     return row
 
@@ -183,6 +188,7 @@ def documents(experiments: int) -> dict[str, object]:
     from chaos_tasks.auditing import redeciding
     from chaos_tasks.evidence import controls, pdf, verifier
     from chaos_tasks.evidence import pack as packs
+    from chaos_tasks.signing import dsse
     from tests.unit.evidence import packs as sample
     from tests.unit.reports import nights
 
@@ -195,7 +201,7 @@ def documents(experiments: int) -> dict[str, object]:
         made, size = sample.of(ledger), ledger.size()
         ledger.close()
     table, body = controls.shipped(), made.body
-    attestations = [packs.dsse.seal(statement_of(run, body.log).to_bytes(), sample.REPORT_KEY) for run in body.tested]
+    attestations = [dsse.seal(statement_of(run, body.log).to_bytes(), sample.REPORT_KEY) for run in body.tested]
     keys = [verifier.parse_vkey(one) for one in sample.TRUSTED]
     row: dict[str, object] = {
         "experiments": len({run.experiment for run in body.tested}),

@@ -90,7 +90,7 @@ def _stand(kind: str, lab: Lab, name: str, aim: int) -> dict[str, object]:
     arranged = arrangements()[kind](folder, cast(pytest.FixtureRequest, lab))
     try:
         with closing(open_ledger(f"sqlite:///{folder}/ledger.db")) as ledger:
-            parts = ActParts(ledger, arranged.fault, arranged.make_context(), Recorder(), healthy=arranged.healthy)
+            parts = ActParts(ledger, arranged.fault, arranged.make_context(), Recorder())
             state = acts.arm(parts, _handle(arranged, parts), lease_s=60)
             pid = children.start(lambda: _inject(parts, folder, state, aim), folder / "log")
             stood = False

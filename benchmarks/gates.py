@@ -264,8 +264,9 @@ def escapes_of(report: GateReport) -> list[Tried]:
 
 def crossed(bench: Workbench, reports: Sequence[GateReport], every: Sequence[ExtraCheck]) -> dict[str, Any]:
     """Proposals from one half's escapes, asked of the other half's: no column or grouping in common."""
-    results = {}
-    for name, searched, other in (("first", *reports), ("second", *reversed(reports))):
+    results: dict[str, dict[str, Any]] = {}
+    first, second = reports
+    for name, searched, other in (("first", first, second), ("second", second, first)):
         mutants = [one.mutant for one in escapes_of(searched)]
         proposal = propose_checks(bench, mutants, rng=np.random.default_rng(0)) if mutants else None
         checks = proposal.checks if proposal else ()

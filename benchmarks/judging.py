@@ -58,7 +58,8 @@ def draw(seed: int) -> Arrays:
     found.update(zip(("many_codes", "many_labels", "many_decisions"), rows(MANY, rng), strict=True))
     flipped = rng.random(ROWS) < 0.05
     found["treated"] = np.where(flipped, 1 - found["decisions"], found["decisions"])
-    reference, current = [], []
+    reference: list[np.ndarray] = []
+    current: list[np.ndarray] = []
     for place in range(COLUMNS):
         shift = 0.0 if place < 5 else 0.04 * (place - 4)
         for arm, move in ((reference, 0.0), (current, shift)):

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def fairness(arrays: Arrays, boots: int) -> Answer:
     found: Answer = {}
     for name, metrics in (("four", rates), ("one", {"tpr": true_positive_rate})):
         frame(arrays, metrics, None)
-        cpu_0, wall_0, _ = timed(lambda metrics=metrics: frame(arrays, metrics, None))
-        cpu, wall, ends = timed(lambda metrics=metrics: frame(arrays, metrics, boots))
+        cpu_0, wall_0, _ = timed(partial(frame, arrays, metrics, None))
+        cpu, wall, ends = timed(partial(frame, arrays, metrics, boots))
         found[name] = {
             "cpu_s": cpu - cpu_0,
             "wall_s": wall - wall_0,
@@ -93,12 +94,17 @@ def evidently(arrays: Arrays) -> dict[str, Answer]:
         Dataset.from_pandas(pd.DataFrame(dict(zip(names, arrays[arm], strict=True))), data_definition=definition)
         for arm in ("reference", "current")
     )
+
+    def report_of(metrics: list[Any]) -> Answer:
+        report: Answer = Report(metrics).run(current, reference).dict()
+        return report
+
     found = {}
     for title, metrics in (
         ("preset", [DataDriftPreset()]),
         ("measure", [ValueDrift(column=name) for name in names]),
     ):
-        cpu, wall, report = timed(lambda metrics=metrics: Report(metrics).run(current, reference).dict())
+        cpu, wall, report = timed(partial(report_of, metrics))
         drifts = {
             one["config"]["column"]: float(one["value"])
             for one in report["metrics"]

@@ -197,7 +197,7 @@ def strike(point: str) -> None:
 def main() -> None:
     """Twenty cells of a pause under a minute; the kinds with a memory take about two minutes a kill."""
     options = argparse.ArgumentParser()
-    options.add_argument("--opponents")
+    options.add_argument("--opponents", type=os.path.abspath, help="Interpreter with chaostoolkit.")
     options.add_argument("--act", type=int)
     options.add_argument("--sweep", action="store_true")
     options.add_argument("--only", choices=("pause", "memory"), help="One half; the other's rows stay as they are.")

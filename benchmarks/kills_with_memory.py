@@ -231,6 +231,7 @@ def _project(made: Lab) -> None:
         folder.mkdir()
     (repo / "rows.csv").write_text(ROWS)
     dvc, git = (sys.executable, "-m", "dvc"), ("git", "-c", "user.email=b@example.org", "-c", "user.name=b")
+    command: tuple[str, ...]
     for command in ((*git, "init", "-q", "-b", "main"), (*dvc, "init", "-q"), (*dvc, "add", "-q", "rows.csv")):
         subprocess.run(command, cwd=repo, check=True, capture_output=True)
     for command in ((*git, "add", "--all"), (*git, "commit", "-q", "-m", "Rows")):
@@ -285,7 +286,7 @@ def toolkit(made: Lab, python: str, care: str, kind: str, point: str, how: str) 
             env[who] = f"{key.access_key} {key.secret}"
         env["PYTHONPATH"] = f"{folder}:{made.packages}"
         chaos = [str(Path(python).parent / "chaos"), "--no-version-check", "run", "--rollback-strategy", "always"]
-        state = (lambda: digest(data)) if kind == "file" else made.policy
+        state: Callable[[], str] = (lambda: digest(data)) if kind == "file" else made.policy
         before = state()
         run([*chaos, "experiment.json"], folder, {**env, "POINT": point, "HOW": how})
         left = state() != before

@@ -59,13 +59,14 @@ def log_e(z: np.ndarray, low: float = 1.0, high: float = 5.0) -> np.ndarray:
     """Log of the mixture likelihood ratio; the difference of the tails is taken where it is exact."""
     upper, lower = np.maximum(z - low, high - z), np.minimum(z - low, high - z)
     mass = log_ndtr(lower) + np.log1p(-np.exp(np.minimum(log_ndtr(-upper) - log_ndtr(lower), -1e-300)))
-    return mass - math.log(high - low) - norm.logpdf(z)
+    found: np.ndarray = mass - math.log(high - low) - norm.logpdf(z)
+    return found
 
 
 def noise(rng: np.random.Generator, rho: float) -> np.ndarray:
     """Standard normal, equally correlated within a night."""
     own = rng.standard_normal((NIGHTS, QUESTIONS))
-    return np.sqrt(1 - rho) * own + np.sqrt(rho) * rng.standard_normal((NIGHTS, 1))
+    return math.sqrt(1 - rho) * own + math.sqrt(rho) * rng.standard_normal((NIGHTS, 1))
 
 
 @dataclass

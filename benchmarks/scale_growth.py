@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 
@@ -36,7 +36,7 @@ def measure(server: Postgres, *, runs: int, targets: int, repeats: int = 5) -> d
     url = postgres.create_database(server, f"growth_{runs}_{targets}")
     with tempfile.TemporaryDirectory(prefix="squall-") as folder:
         toy, settings = project(Path(folder) / "home", url, targets, NIGHTLY)
-        ledger = toy.ledger
+        ledger = cast(DatabaseLedger, toy.ledger)  # the toy's own type is the ledger in memory that `project` replaced
         require(isinstance(ledger, DatabaseLedger), "a ledger in a database")
         engine(toy, settings).run(ask("model", 0))
         seed(ledger, url, runs)
@@ -118,7 +118,9 @@ def seed(ledger: DatabaseLedger, url: str, runs: int) -> None:
     with psycopg.connect(url) as connection:
         size, raw = connection.execute("SELECT size, frontier FROM squall_head").fetchone() or (0, b"")
         edge = tuple(bytes(raw)[at : at + 32] for at in range(0, len(raw), 32))
-        rows, nodes, handles = [], [], []
+        rows: list[tuple[object, ...]] = []
+        nodes: list[tuple[int, int, bytes]] = []
+        handles: list[tuple[str, str, str, bytes, str, int, datetime]] = []
         begun = model[0].occurred_at
         for number in range(runs):
             name = f"past-{number:06}"
@@ -146,14 +148,14 @@ def seed(ledger: DatabaseLedger, url: str, runs: int) -> None:
 def _write(connection: psycopg.Connection[Any], rows: list[Any], nodes: list[Any], handles: list[Any]) -> None:
     columns = "seq, idem_key, run_id, kind, occurred_at, leaf_hash, header, salt, payload"
     with connection.cursor() as cursor:
-        with cursor.copy(f"COPY squall_record ({columns}) FROM STDIN") as copy:  # type: ignore[arg-type]
+        with cursor.copy(f"COPY squall_record ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
         with cursor.copy("COPY squall_node (level, idx, hash) FROM STDIN") as copy:
             for row in nodes:
                 copy.write_row(row)
         into = "id, run_id, place_key, body, phase, epoch, armed_epoch, armed_seq, lease_until, changed_at"
-        with cursor.copy(f"COPY squall_handle ({into}) FROM STDIN") as copy:  # type: ignore[arg-type]
+        with cursor.copy(f"COPY squall_handle ({into}) FROM STDIN") as copy:
             for handle_id, name, key, body, phase, seq, at in handles:
                 copy.write_row((handle_id, name, key, body, phase, 1, 1, seq, 0, int(at.timestamp() * 1000)))
     connection.execute("ANALYZE squall_record")

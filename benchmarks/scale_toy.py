@@ -72,7 +72,7 @@ def project(home: Path, url: str, targets: int, limits: dict[str, Any]) -> tuple
     toy.clock = WorkingClock()  # type: ignore[assignment]
     toy.ledger.beat(SWEEPER)
     real = registry.fault
-    registry.fault = lambda kind: toy.fault if kind == KIND else real(kind)  # type: ignore[assignment]
+    registry.fault = lambda kind: toy.fault if kind == KIND else real(kind)
     entries = {}
     for number in range(targets):
         name = target_name(number)

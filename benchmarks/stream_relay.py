@@ -57,7 +57,10 @@ def measure(url: str, source: str, sink: str, records: int) -> Numbers:
     reader.join()
     bulk_s = time.perf_counter() - began
     latencies: list[float] = []
-    last = producer.xrevrange(sink, count=1)[0][0]
+    newest = producer.xrevrange(sink, count=1)
+    if not newest:
+        raise AssertionError(f"{sink} is empty after {records} records")
+    last = newest[0][0]
     reader = Thread(target=follow, args=(consumer, sink, last, latencies))
     reader.start()
     for _ in range(PACED):

@@ -5,12 +5,15 @@ The engine, the supervisor, the sweep and `squall revert` all act through these 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
+from chaos_tasks import registry
 from chaos_tasks.errors import (
     Fenced,
+    GuardTripped,
     IdempotencyConflict,
     InjectError,
     LedgerError,
@@ -18,8 +21,11 @@ from chaos_tasks.errors import (
     SetupError,
     SquallError,
 )
-from chaos_tasks.faults.base import Fault, FaultContext, FaultParams
+from chaos_tasks.faults.base import Fault, FaultContext, FaultParams, touched
+from chaos_tasks.leasing import kept
 from chaos_tasks.model.handle import (
+    HARMFUL_PHASES,
+    HELD,
     OPEN_PHASES,
     Finding,
     Fingerprint,
@@ -31,7 +37,7 @@ from chaos_tasks.model.handle import (
 )
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Act, Armed, Record, RecordKind
-from chaos_tasks.ports import Ledger
+from chaos_tasks.ports import Ledger, LedgerReader
 
 INSIDERS = frozenset({"supervisor", "revert task"})
 """Reverters that hold the handle's epoch already; everyone else takes it over and so fences them."""
@@ -40,6 +46,13 @@ CLEAN = frozenset({Finding.REVERTED, Finding.ARMED})
 
 FRESH_S = 1.0
 """An intent is believed for so long without asking the ledger again before the act."""
+
+LATE_S = 30.0
+"""A ledger that goes away is waited for: an undo without it may come so long after its lease, and no later."""
+
+AGAIN_S = 60.0
+LONGEST_AGAIN_S = 3600.0
+"""An undo that failed is left alone for its lease, then for twice this, and so on, and for no longer than that."""
 
 NO_LEDGER = (LedgerError, SetupError)
 """What a ledger raises that cannot be reached; a server that is gone is a part of the environment that is missing."""
@@ -56,7 +69,8 @@ class ActParts:
     experiment: str = ""
     environment: str = ""
     plan_sha256: str = ""
-    healthy: Callable[[], bool] | None = None  # the target's own predicate, asked when a fault heals by itself
+    begun: set[str] = field(default_factory=set)
+    """Handles whose injection this process has announced: what it may undo, should it lose the ledger."""
 
     def params(self, handle: Handle) -> FaultParams:
         """The typed parameters of a handle."""
@@ -81,15 +95,22 @@ def arm(parts: ActParts, handle: Handle, *, lease_s: float) -> HandleState:
 def inject(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
     """Hurt the place and prove it; ``effective`` is False where inspection does not find the fault there.
 
-    Injected already: returns the recorded receipt.  Raises InjectError (the handle stays open: revert it) and Fenced
-    (somebody else holds the handle; what this call did is undone again).
+    Injected already: returns the recorded receipt.  Raises InjectError (the handle stays open: revert it), Fenced
+    (somebody else holds the handle; what this call did is undone again) and GuardTripped (the place is not as it was
+    armed; nothing was done).
     """
     if state.phase is Phase.INJECTED:
         return _recorded_receipt(parts, state.handle, RecordKind.INJECT_APPLIED)
+    if state.phase is Phase.ARMED:
+        # A look at much data takes long.
+        with kept(lambda: _renew_run(parts, state.handle.run_id), lease_s=parts.context.lease_s):
+            _refuse_changed(parts, state.handle)
     one = _begin(parts, state.handle, by, RecordKind.INJECT_INTENT)
     # INJECTING: an earlier try died half-way, and inject twice within one arming is once
     _move(one, Phase.INJECTING, {Phase.ARMED, Phase.INJECTING}, RecordKind.INJECT_INTENT)
-    receipt = _do_inject(one)
+    parts.begun.add(one.handle.id)
+    with kept(lambda: _renew(one), lease_s=parts.context.lease_s):
+        receipt = _do_inject(one)
     try:
         _check_epoch(one, Phase.INJECTING)
         _move(one, Phase.INJECTED, {Phase.INJECTING}, RecordKind.INJECT_APPLIED, receipt=receipt)
@@ -120,8 +141,11 @@ def revert(parts: ActParts, state: HandleState, *, by: str, taken: bool = False)
         if state.phase is Phase.REVERTED:
             return _recorded_receipt(parts, state.handle, RecordKind.REVERT_VERIFIED)
     one = _begin(parts, state.handle, by, RecordKind.REVERT_INTENT)
-    _move(one, Phase.REVERTING, OPEN_PHASES, RecordKind.REVERT_INTENT)
-    receipt, after = _do_revert(one)
+    intent = _record(one, RecordKind.REVERT_INTENT)
+    _write(one, Phase.REVERTING, OPEN_PHASES, intent)
+    with kept(lambda: _renew_revert(one, intent), lease_s=parts.context.lease_s):
+        # Asked only now: from REVERTING on nobody can announce an injection any more.
+        receipt, after = _do_revert(one) if _may_be_in(one, state.phase) else _leave_alone(one)
     _move(one, Phase.REVERTED, {Phase.REVERTING}, RecordKind.REVERT_VERIFIED, receipt=receipt, after=after)
     return receipt
 
@@ -129,6 +153,38 @@ def revert(parts: ActParts, state: HandleState, *, by: str, taken: bool = False)
 def undo_unrecorded(parts: ActParts, handle: Handle) -> Receipt:
     """Revert without a record: only for a holder that has lost the ledger; the sweep will revert again and record."""
     return parts.fault.revert(handle, parts.params(handle), parts.context)
+
+
+def refuse_overdue(ledger: Ledger, run_id: str) -> None:
+    """Raise Fenced where the lease of a run that has lost its ledger has been over for more than a moment.
+
+    It stood still: the ledger may have answered others meanwhile, and what is in on its places may be another run's.
+    """
+    over_s = ledger.own_leases.over_for_s(run_id)
+    if over_s > LATE_S:
+        raise Fenced(
+            f"the lease of {run_id} has been over for {over_s:.0f} s: a sweep may have undone what was in, and another "
+            "run have taken its place",
+            remedy="leave it to the sweep, once the ledger is back",
+        )
+
+
+def is_taken_over(ledger: LedgerReader, handle: Handle) -> bool:
+    """Whether somebody has opened another epoch since it was armed: a sweep, or a person."""
+    payload = _latest_of(ledger, handle, RecordKind.FAULT_ARMED)
+    return isinstance(payload, Armed) and handle.epoch != payload.handle.epoch
+
+
+def hidden(failed: Iterable[HandleState], out: Iterable[HandleState]) -> list[HandleState]:
+    """Those whose undo another fault on what they touch had hidden, which is out by now: beside it none is proved."""
+    freed = frozenset[str]().union(*(_touched(state) for state in out))
+    return [state for state in failed if freed & _touched(state)]
+
+
+def _touched(state: HandleState) -> frozenset[str]:
+    with suppress(Exception):  # a damaged row names no fault that is known, and a stranger's may not load
+        return touched(registry.fault(state.handle.kind), state.handle.place)
+    return frozenset()
 
 
 def before_fingerprint(parts: ActParts, handle: Handle) -> Fingerprint | None:
@@ -153,6 +209,73 @@ def _begin(parts: ActParts, handle: Handle, by: str, intent: RecordKind) -> _Act
     earlier = parts.ledger.records(run_id=handle.run_id, kinds=(intent,))
     attempt = 1 + sum(stored.record.handle_id == handle.id for stored in earlier)
     return _Act(parts, handle, by, attempt, parts.context.clock.monotonic())
+
+
+def _refuse_changed(parts: ActParts, handle: Handle) -> None:
+    """Raise GuardTripped where somebody else has changed the place since it was armed: the undo would undo that too.
+
+    Hours may have passed: control trials, an approval.  What heals by itself promises no prior state, and what another
+    step of the run did there is no stranger's work.
+    """
+    if parts.fault.reversibility is not Reversibility.RESTORES or _shares_its_place(parts, handle):
+        return
+    before = before_fingerprint(parts, handle)
+    try:
+        now = parts.fault.fingerprint(handle.place, parts.context)
+    except Exception as error:
+        raise GuardTripped(
+            f"{handle.place.key} cannot be looked at any more: {_say(error)}; nothing was done",
+            remedy="see what has become of it, then trigger a new run",
+        ) from error
+    if before is None or before.digest != now.digest:
+        raise GuardTripped(
+            f"{handle.place.key} was changed since it was armed for {handle.id}: {now.covers}; nothing was done",
+            remedy="see who works on it, then trigger a new run, which starts from what is there now",
+        )
+
+
+def _shares_its_place(parts: ActParts, handle: Handle) -> bool:
+    """Whether another fault of the run is in on the same place."""
+    own = touched(parts.fault, handle.place)
+    others = parts.ledger.handles(run_id=handle.run_id, phases=HARMFUL_PHASES)
+    return any(own & _touched(one) for one in others)
+
+
+def _may_be_in(one: _Act, phase: Phase) -> bool:
+    """Whether an injection was announced, by a record or by the phase: a damaged log does not prove that none was."""
+    if phase in HELD:
+        return True
+    kinds = (RecordKind.INJECT_INTENT, RecordKind.INJECT_APPLIED, RecordKind.INJECT_FAILED)
+    return any(_latest_payload(one.parts, one.handle, kind) is not None for kind in kinds)
+
+
+def _leave_alone(one: _Act) -> tuple[Receipt, Fingerprint | None]:
+    """Nothing was put in: what is not as it was armed is somebody else's work, and out of sight it harms nobody."""
+    parts, after = one.parts, None
+    with suppress(Exception):
+        after = parts.fault.fingerprint(one.handle.place, parts.context)
+    before, said = before_fingerprint(parts, one.handle), "nothing was put in, so nothing was taken out"
+    restores = parts.fault.reversibility is Reversibility.RESTORES
+    if restores and before is not None and after is not None and before.digest != after.digest:
+        said += f"; somebody else has changed {after.covers}, and that stays"
+    return Receipt(at=parts.context.clock.now(), effective=True, summary=said), after
+
+
+def _renew(one: _Act) -> None:
+    _renew_run(one.parts, one.handle.run_id)
+
+
+def _renew_run(parts: ActParts, run_id: str) -> None:
+    """Of the whole run: what else it holds has to wait for this act."""
+    parts.ledger.renew(run_id, lease_s=parts.context.lease_s)
+
+
+def _renew_revert(one: _Act, intent: Record) -> None:
+    """Of the handle, by the intent once more: whoever took it over has fenced its run, which cannot renew."""
+    if one.by in INSIDERS:
+        with suppress(Fenced):
+            _renew(one)
+    _write(one, Phase.REVERTING, {Phase.REVERTING}, intent)
 
 
 def _do_inject(one: _Act) -> Receipt:
@@ -195,7 +318,7 @@ def _doubt(parts: ActParts, handle: Handle, receipt: Receipt, after: Fingerprint
     """Why the undo is not proved; empty when it is."""
     finding = parts.fault.inspect(handle, parts.params(handle), parts.context)
     if parts.fault.reversibility is not Reversibility.RESTORES:
-        return _doubt_of_healing(parts, receipt, finding)
+        return _doubt_of_healing(receipt, finding)
     before = before_fingerprint(parts, handle)
     if before is None:
         return "the fingerprint from before the fault is not in the ledger"
@@ -206,10 +329,11 @@ def _doubt(parts: ActParts, handle: Handle, receipt: Receipt, after: Fingerprint
     return ""
 
 
-def _doubt_of_healing(parts: ActParts, receipt: Receipt, finding: Finding) -> str:
-    """What heals by itself may still look injected (a killed process stays gone): the receipt and health decide."""
-    if parts.healthy is not None and not parts.healthy():
-        return "the target's own health check does not hold"
+def _doubt_of_healing(receipt: Receipt, finding: Finding) -> str:
+    """What heals by itself may still look injected (a killed process stays gone): the receipt says nothing acts on.
+
+    Whether the target came back is measured by its next trials, not by the undo (docs/adr/0001).
+    """
     if finding in CLEAN or receipt.effective:
         return ""
     return f"inspection finds {finding.value} after the revert: {receipt.summary}"
@@ -218,16 +342,21 @@ def _doubt_of_healing(parts: ActParts, receipt: Receipt, finding: Finding) -> st
 def _move_to_unreverted(
     one: _Act, error: str, receipt: Receipt | None = None, after: Fingerprint | None = None
 ) -> None:
-    _move(
-        one,
-        Phase.UNREVERTED,
-        {Phase.REVERTING},
-        RecordKind.REVERT_FAILED,
-        receipt=receipt,
-        after=after,
-        error=error,
-        remedy=_remedy(one.handle),
-    )
+    remedy, again_s = _remedy(one.handle), _again_s(one)
+    record = _record(one, RecordKind.REVERT_FAILED, receipt=receipt, after=after, error=error, remedy=remedy)
+    _write(one, Phase.UNREVERTED, {Phase.REVERTING}, record, lease_s=again_s)
+
+
+def _again_s(one: _Act) -> float:
+    """Seconds until a sweep tries again, as the handle's lease: on the ledger's clock, for whoever sweeps by then.
+
+    By the failures on record, so that a restart does not begin anew; a person's try asks for no lease.
+    """
+    failed = one.parts.ledger.records(run_id=one.handle.run_id, kinds=(RecordKind.REVERT_FAILED,))
+    before = sum(stored.record.handle_id == one.handle.id for stored in failed)
+    if not before:
+        return one.parts.context.lease_s
+    return float(min(LONGEST_AGAIN_S, AGAIN_S * 2 ** min(before, 10)))
 
 
 def _unreverted(handle: Handle, why: str) -> RevertError:
@@ -298,8 +427,8 @@ def _is_left_behind(parts: ActParts, state: HandleState) -> bool:
 
     Raises Fenced while that one is at it: an insider must not act under an epoch that another process opened.
     """
-    handle, payload = state.handle, _latest_payload(parts, state.handle, RecordKind.FAULT_ARMED)
-    if not isinstance(payload, Armed) or handle.epoch == payload.handle.epoch:
+    handle = state.handle
+    if not is_taken_over(parts.ledger, handle):
         return False
     if state.phase is Phase.UNREVERTED or state.lease_until <= parts.ledger.now():
         return True
@@ -328,8 +457,12 @@ def _move(
     error: str = "",
     remedy: str = "",
 ) -> None:
-    record = _record(one, kind, receipt=receipt, after=after, error=error, remedy=remedy)
-    handle, lease_s = one.handle, one.parts.context.lease_s
+    _write(one, to, expect, _record(one, kind, receipt=receipt, after=after, error=error, remedy=remedy))
+
+
+def _write(one: _Act, to: Phase, expect: Iterable[Phase], record: Record, *, lease_s: float | None = None) -> None:
+    """Move the handle with its record; the same once more changes nothing but the lease."""
+    handle, lease_s = one.handle, one.parts.context.lease_s if lease_s is None else lease_s
     one.parts.ledger.transition(handle.id, to=to, expect=expect, epoch=handle.epoch, record=record, lease_s=lease_s)
 
 
@@ -379,9 +512,13 @@ def _recorded_receipt(parts: ActParts, handle: Handle, kind: RecordKind) -> Rece
 
 
 def _latest_payload(parts: ActParts, handle: Handle, kind: RecordKind) -> object:
+    return _latest_of(parts.ledger, handle, kind)
+
+
+def _latest_of(ledger: LedgerReader, handle: Handle, kind: RecordKind) -> object:
     found = [
         stored.record.payload
-        for stored in parts.ledger.records(run_id=handle.run_id, kinds=(kind,))
+        for stored in ledger.records(run_id=handle.run_id, kinds=(kind,))
         if stored.record.handle_id == handle.id
     ]
     return found[-1] if found else None

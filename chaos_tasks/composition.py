@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import chaos_tasks
+from chaos_tasks import reading
 from chaos_tasks.abandoning import Abandoning
 from chaos_tasks.attesting.models import Models
 from chaos_tasks.beginning import Beginning
@@ -47,6 +48,7 @@ from chaos_tasks.searching.searches import Searches
 from chaos_tasks.settings import Settings, find_settings
 from chaos_tasks.signing.keys import VerifyKey
 from chaos_tasks.sweeping import Sweeper
+from chaos_tasks.targets.process import ProcessIdentity
 from chaos_tasks.telemetry import opening as telemetry
 from chaos_tasks.telemetry.opening import open_teller
 from chaos_tasks.telemetry.telling import Teller
@@ -150,7 +152,8 @@ def build(
     disposal = Disposal(found.home, ledger, clock, who, carrier, kept)
 
     def open_runner(plan: Plan) -> TrialRunner:
-        return SupervisedRunner(environment=_environment(found), log=Path(plan.workspace) / "supervisor.log")
+        log, renewed = Path(plan.workspace) / "supervisor.log", ledger.own_leases.told
+        return SupervisedRunner(environment=_environment(found), log=log, renewed=renewed)
 
     lever = Lever(found.home, ledger, clock, who, lever_handles)
 
@@ -266,11 +269,10 @@ def _encrypted(
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return reading.text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(
-            f"{path} cannot be read ({type(error).__name__})", remedy="give the file of a checkpoint"
-        ) from error
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise SetupError(f"{path} cannot be read: {why}", remedy="give the file of a checkpoint") from error
 
 
 def know_settings(settings: Settings) -> None:
@@ -279,6 +281,11 @@ def know_settings(settings: Settings) -> None:
     know(word for url in (settings.ledger_url, settings.mlflow_uri) for word in passwords_of(url))
     for hook in settings.notify.webhooks.values():
         know([settings.variables.get(hook.secret_variable, ""), *secrets_of_webhook(hook.url, settings.variables)])
+
+
+def this_process() -> ProcessIdentity:
+    """The process that asks, so that a fault can find it and never another one."""
+    return ProcessIdentity.mine()
 
 
 def the_ledger() -> Ledger:

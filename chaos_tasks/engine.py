@@ -7,15 +7,16 @@ arm (guards, plan registered, locks, guards again, snapshot) -> baseline -> inje
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from chaos_tasks import acts, registry
+from chaos_tasks import acts, neighbours, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.approving import incidents
 from chaos_tasks.approving.desk import Answer, ApprovalDesk
@@ -25,6 +26,7 @@ from chaos_tasks.disposing import Disposal
 from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
+    IdempotencyConflict,
     InLine,
     LedgerError,
     NotPermitted,
@@ -34,13 +36,15 @@ from chaos_tasks.errors import (
     TargetBusy,
     WorkloadError,
     of_system,
+    own_words,
 )
 from chaos_tasks.exercising import Exercise, TrialLoop
 from chaos_tasks.faults.base import FaultContext
 from chaos_tasks.inventory import read_target
+from chaos_tasks.leasing import kept
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.experiment import Step
-from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, Handle, HandleState, Phase, Receipt
+from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, UNTRIED, Handle, HandleState, Phase, Receipt
 from chaos_tasks.model.identity import Proof
 from chaos_tasks.model.notice import Notice
 from chaos_tasks.model.place import TaskPlace
@@ -59,7 +63,8 @@ from chaos_tasks.safety.guards import Rules
 from chaos_tasks.safety.identities import Ground, Prover
 from chaos_tasks.safety.lever import Lever
 from chaos_tasks.settings import Settings
-from chaos_tasks.targets.process import actor, identity
+from chaos_tasks.targets.process import actor, host, identity
+from chaos_tasks.without_ledger import WithoutLedger
 from chaos_tasks.workspaces import Workspaces
 
 REVERT_TASK = "revert task"
@@ -79,8 +84,19 @@ QUEUED_LEASE_S = 3600.0
 SLICES = 4
 """So often a lease is renewed while one is waited for."""
 
+ARMED_SAYS = (
+    RecordKind.LOCKS_TAKEN,
+    RecordKind.IDENTITIES_PROVED,
+    RecordKind.LOCKS_RELEASED,
+    RecordKind.RUN_REFUSED,
+)
+"""The last of these tells whether a run is armed: its guards were asked under its locks, and nothing gave them back."""
+
 RUNS_TRIALS = frozenset({"baseline", "exercise", "recovery"})
 """Steps of which two at the same time would measure each other."""
+
+AT_ITS_END = frozenset({"revert", "recovery", "judge"})
+"""Steps after which no fault goes in and no control is trained."""
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +124,8 @@ class EngineParts:
     """Whether a run whose turn has not come leaves ``arm`` with InLine, so that no process is held while it waits."""
     lever: Lever | None = None
     disposal: Disposal | None = None
+    begun: set[str] = field(default_factory=set)
+    """Handles whose injection this process has announced."""
 
 
 @dataclass(frozen=True)
@@ -119,32 +137,49 @@ class Engine:
     # --- before -----------------------------------------------------------------------------------------------
 
     def propose(self, request: RunRequest) -> Plan:
-        """Guards, plan recorded, approval asked for where one is needed; nothing is held.  Errors as for ``arm``."""
+        """Guards, plan recorded, approval asked for where one is needed; nothing is held.  Errors as for ``arm``.
+
+        What fails here is no refusal of a run that has gone on: that one is its later steps' own.
+        """
         known = self._known(request)
         try:
             plan = known or self._register(request)
             self.approvals.ask(plan)
         except BaseException as error:
-            self._refuse(request, error)
+            beaten = known is None and isinstance(error, IdempotencyConflict)  # a later try has registered it meanwhile
+            if not beaten and not self._has_gone_on(request.run_id):
+                self._say_refused(request, error)  # nothing to take back: nothing is held yet
             raise
         return plan
 
-    def arm(self, request: RunRequest) -> Plan:
+    def _has_gone_on(self, run_id: str) -> bool:
+        """Whether it holds locks, stands in line for them, or has anything armed or in."""
+        with suppress(*acts.NO_LEDGER):  # then a refusal cannot be written either
+            locked = run_id in self.parts.ledger.locked_runs()
+            return locked or bool(self.parts.ledger.handles(run_id=run_id, phases=OPEN_PHASES))
+        return False
+
+    def arm(self, request: RunRequest, *, queued: bool = True) -> Plan:
         """Guards, plan recorded, locks, guards again, snapshot, ARMED.  Raises GuardTripped (recorded), SetupError.
 
         Raises InLine, with its place kept and nothing recorded as refused, where the run is to wait elsewhere.
+        ``queued``: its next step waits for a lane.  Else the same process goes on, and dies with its short lease.
         """
         known = self._known(request)
+        # Not a refusal where a later try has the run: what is in and locked is that one's, and must not be taken back.
+        self.parts.ledger.enter(self._actor(request.run_id, "arm"))
         try:
-            self.parts.ledger.enter(self._actor(request.run_id, "arm"))
             plan = known or self._register(request)
             self.approvals.ask(plan)
             self._same_as_approved(plan, request)
             self.approvals.early(plan)
-            self._lock(plan)
-            guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger)
-            self._record_proofs(plan)
-            self._snapshot(plan)
+            lease_s = QUEUED_LEASE_S if queued else _lease_s(plan)
+            self._lock(plan, lease_s)
+            renew = partial(self.parts.ledger.renew, plan.run_id, lease_s=lease_s)
+            with kept(renew, lease_s=lease_s, longest_s=QUEUED_LEASE_S):  # a clone of much data takes long
+                self._guard_again(plan)
+                self._record_proofs(plan)
+                self._snapshot(plan, lease_s)
         except InLine:
             raise
         except BaseException as error:  # Ctrl-C and a full disk too: nothing may stay armed or locked
@@ -250,14 +285,14 @@ class Engine:
         self._writer(plan).write(RecordKind.EXPERIMENT_REGISTERED, registered, subjects=subjects)
         return plan
 
-    def _lock(self, plan: Plan) -> None:
+    def _lock(self, plan: Plan, lease_s: float) -> None:
         """Wait in line for the locks as long as the settings allow; all or none."""
         deadline = self.parts.clock.monotonic() + self.parts.lock_wait_s
         place_s = LEFT_PLACE_S if self.parts.leaves_to_wait else PLACE_S
         while True:
             try:
                 queue_s = place_s if self.parts.lock_wait_s > 0 else 0.0
-                self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=QUEUED_LEASE_S, queue_s=queue_s)
+                self.parts.ledger.acquire(plan.run_id, plan.locks, lease_s=lease_s, queue_s=queue_s)
                 break
             except TargetBusy as busy:
                 self._leave_to_wait(plan, busy)
@@ -277,11 +312,11 @@ class Engine:
             raise InLine(busy.message, run_id=plan.run_id, since=busy.since) from busy
         raise busy
 
-    def _snapshot(self, plan: Plan) -> None:
+    def _snapshot(self, plan: Plan, lease_s: float) -> None:
         self.parts.workspaces.open(plan)
         for step in _before_steps(plan):
             if self.parts.ledger.handle(handle_id(plan, step)) is None:
-                acts.arm(self._act_parts(plan, step), self._new_handle(plan, step), lease_s=QUEUED_LEASE_S)
+                acts.arm(self._act_parts(plan, step), self._new_handle(plan, step), lease_s=lease_s)
 
     def _new_handle(self, plan: Plan, step: Step) -> Handle:
         fault = carried(registry.fault(step.fault), self.parts.workspaces.carrier)
@@ -304,6 +339,9 @@ class Engine:
             self._take_back(request.run_id)
         except SquallError as problem:
             error.add_note(f"not taken back either: {problem}")
+        self._say_refused(request, error)
+
+    def _say_refused(self, request: RunRequest, error: BaseException) -> None:
         try:
             self._record_refusal(request, error)
         except (*acts.NO_LEDGER, ValueError) as problem:  # a name that is no text has no exact form to record
@@ -322,7 +360,7 @@ class Engine:
         facts = {"experiment": request.experiment.name, "campaign_id": request.campaign_id, "remedy": remedy}
         # A retried task may be refused again, in other words: the count keeps the keys apart.
         key = str(len(run.stored(RecordKind.RUN_REFUSED)))
-        writer.note(RecordKind.RUN_REFUSED, _said(error), key=key, facts=facts)
+        writer.note(RecordKind.RUN_REFUSED, own_words(error), key=key, facts=facts)
 
     # --- under fault ------------------------------------------------------------------------------------------
 
@@ -333,31 +371,36 @@ class Engine:
         seeds = plan.seeds if every else plan.seeds[: plan.experiment.analysis.needed]
         rungs = (*(trust.rung for trust in plan.rungs), "")  # the whole workload comes last
         ended = 0
-        for rung in rungs if every else rungs[:1]:
-            ended = self.parts.loop.run(Exercise(plan, Arm.CONTROL, seeds, rung))
+        with self._recorded_refusal(plan):
+            for rung in rungs if every else rungs[:1]:
+                ended = self.parts.loop.run(Exercise(plan, Arm.CONTROL, seeds, rung))
         return ended
 
     def inject(self, run_id: str) -> tuple[Receipt, ...]:
         """Put in every fault that is to be in before the workload.  Raises InjectError, GuardTripped or Fenced."""
         plan = self._live(run_id, "inject")
-        guards.check_world(plan, self._rules(plan.experiment.target), self.parts.ledger, injecting=True)
         receipts = []
-        with self._recorded_refusal(plan):
-            self.approvals.ready(plan)
-            limits.count(plan, self.parts.settings.limits, self.parts.ledger, self.parts.clock, self.parts.recorder)
-            self.approvals.override(plan)
+        with self._recorded_refusal(plan), self._without_ledger.undone_if_lost(plan):
+            self._guard_again(plan, injecting=True)
+            self._may_hurt(plan)
             for step in _before_steps(plan):
                 self._lever.check()  # between two steps too
                 state = self._state(plan, step)
                 receipts.append(acts.inject(self._act_parts(plan, step), state, by="inject task"))
         return tuple(receipts)
 
+    def _may_hurt(self, plan: Plan) -> None:
+        """Allowed, counted, and on record where it passes by the calendar: right before the first act."""
+        self.approvals.ready(plan)
+        limits.count(plan, self.parts.settings.limits, self.parts.ledger, self.parts.clock, self.parts.recorder)
+        self.approvals.override(plan)
+
     @contextmanager
     def _recorded_refusal(self, plan: Plan) -> Iterator[None]:
-        """That nobody had allowed it goes into the verdict, whatever the tasks around this one say."""
+        """What a guard said, or that nobody had allowed it, goes into the verdict, whatever the tasks around it say."""
         try:
             yield
-        except NotPermitted as error:
+        except GuardTripped as error:
             self._stopped(plan, error)
             raise
 
@@ -367,23 +410,44 @@ class Engine:
         Where a guard or a stop condition ends them, the faults are out before this returns, or raises GuardTripped.
         """
         plan = self._live(run_id, "exercise")
+        with self._without_ledger.undone_if_lost(plan):
+            try:
+                self._ask_again(plan)
+            except GuardTripped:
+                self._out_at_once(plan)
+                raise
+            return self._exercise(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
+
+    def _ask_again(self, plan: Plan) -> None:
+        """Whether its faults may go in here and now; raises GuardTripped, recorded."""
         with self._recorded_refusal(plan):
-            self.approvals.ready(plan)
+            guards.check_own_sweeper(plan, self._rules(plan.experiment.target), self.parts.ledger, host())
+            # Where a fault is in already, its own step has asked; else that may have been marked as done.
+            self.approvals.ready(plan) if _before_steps(plan) else self._may_hurt(plan)
+
+    def _exercise(self, asked: Exercise) -> int:
+        plan = asked.plan
         try:
-            ended = self.parts.loop.run(Exercise(plan, Arm.TREATMENT, plan.seeds, task_place=task_place, stop=stop))
+            ended = self.parts.loop.run(asked)
         except GuardTripped as error:
-            if not stop():  # a task that is told to end may be run again: its trials are only void
+            if not asked.stop():  # a task that is told to end may be run again: its trials are only void
                 self._stopped(plan, error)
                 self._out_at_once(plan)
             raise
-        if Run(self.parts.ledger, run_id).stored(RecordKind.STOP_TRIGGERED):
+        if Run(self.parts.ledger, plan.run_id).stored(RecordKind.STOP_TRIGGERED):
             self._out_at_once(plan)
         return ended
 
     def _out_at_once(self, plan: Plan) -> None:
-        """Not only when the scheduler comes to it; what fails here is on record, and the revert step tries again."""
-        with suppress(SquallError):
+        """Not only when the scheduler comes to it; what fails here is on record, and the revert step tries again.
+
+        Raises what a lost ledger raises: then there is no record, and nobody could try again.
+        """
+        try:
             self.revert(plan.run_id)
+        except SquallError as error:
+            if isinstance(error, acts.NO_LEDGER) and self._without_ledger.is_lost(plan):
+                raise
         self._open_incidents(plan.run_id)
         self._tell(lambda: self._stops(plan))
 
@@ -424,24 +488,46 @@ class Engine:
         plan = run.registered()
         if plan is None:
             return ()
-        self.parts.ledger.acting(run_id)  # a superseded process must not end what runs under its successor
+        # A superseded process, or a late try, must not end what runs under its successor.
+        self.parts.ledger.check_enter(self._actor(run_id, "revert"))
         self.parts.workspaces.end_workloads(plan)  # before it is superseded, so that a supervisor reverts its holds
         self._take(plan, "revert")
-        receipts: list[Receipt] = []
-        failures: list[SquallError] = []
-        for state in reversed(run.handles()):
-            if state.phase in CLOSED_PHASES:
-                continue
-            try:
-                receipts.append(acts.revert(self._act_parts(plan, _step(plan, state.handle.step)), state, by=by))
-            except SquallError as error:  # the others must go out all the same
-                if not self._is_reverted(state):  # a sweep may have been faster
-                    failures.append(error)
-        if failures:
+        receipts, failed = self._revert_all(plan, run, by)
+        if failed:
             self._open_incidents(run_id)
             self._tell(lambda: self._unreverted(run))
+            failures = list(failed.values())
             raise next((error for error in failures if isinstance(error, RevertError)), failures[0])
         return tuple(receipts)
+
+    def _revert_all(self, plan: Plan, run: Run, by: str) -> tuple[list[Receipt], dict[str, SquallError]]:
+        """Latest first; what somebody else has to put back, or is at, after that one has had its time."""
+        waiting = _open(run)
+        far = {state.handle.id: state for state in waiting if neighbours.is_waited_for(state, self.parts.ledger)}
+        receipts, failed = self._revert_each(plan, [one for one in waiting if one.handle.id not in far], by)
+        neighbours.await_them(far.values(), self.parts.ledger, self.parts.clock)
+        late, still = self._revert_each(plan, [one for one in _open(run) if one.handle.id in far], by)
+        receipts, failed = receipts + late, failed | still
+        left = [one for one in run.handles() if one.handle.id in failed]
+        again = acts.hidden(left, [one for one in waiting if one.handle.id not in failed])
+        for state in again:
+            del failed[state.handle.id]
+        more, still = self._revert_each(plan, again, by)
+        return receipts + more, failed | still
+
+    def _revert_each(
+        self, plan: Plan, states: Iterable[HandleState], by: str
+    ) -> tuple[list[Receipt], dict[str, SquallError]]:
+        """All of them, whatever fails; the errors by handle."""
+        receipts: list[Receipt] = []
+        failed: dict[str, SquallError] = {}
+        for state in states:
+            try:
+                receipts.append(acts.revert(self._act_parts(plan, _step_of(plan, state)), state, by=by))
+            except SquallError as error:  # the others must go out all the same
+                if not self._is_reverted(state):  # a sweep may have been faster
+                    failed[state.handle.id] = error
+        return receipts, failed
 
     def _unreverted(self, run: Run) -> list[Notice]:
         stuck = [state for state in run.handles() if state.phase is Phase.UNREVERTED]
@@ -464,17 +550,22 @@ class Engine:
         return False
 
     def recovery(self, run_id: str) -> Recovery:
-        """Run recovery trials and say whether the system was healthy again within its RTO; then give the locks back."""
+        """Run recovery trials and say whether the system was healthy again within its RTO; then give the locks back.
+
+        Raises RevertError while something is in.
+        """
         run, plan = Run(self.parts.ledger, run_id), self._plan(run_id)
         known = run.recovery()
         if known is not None:
             return known
         self._take(plan, "recovery")
+        _refuse_open(run)  # somebody may have marked the task that was to put it back
         started = self.parts.clock.monotonic()
         seeds = plan.seeds[: plan.experiment.analysis.recovery_trials]
         if seeds:
             self._renew(plan)
-            self.parts.loop.run(Exercise(plan, Arm.RECOVERY, seeds))
+            with self._recorded_refusal(plan):
+                self.parts.loop.run(Exercise(plan, Arm.RECOVERY, seeds))
         trials = [end.trial for end in run.ended_trials(Arm.RECOVERY)]
         healthy = bool(trials) and trials[-1].status is TrialStatus.COMPLETED
         seconds = self.parts.clock.monotonic() - started
@@ -484,16 +575,21 @@ class Engine:
         return measured
 
     def judge(self, run_id: str) -> Verdict:
-        """Decide from the records alone; a finding is no error.  The first verdict of a run stands."""
+        """Decide from the records alone; a finding is no error.  The first verdict of a run stands.
+
+        Nobody acts for the run after that, and what nobody has tried to put back is put back first.
+        """
         from chaos_tasks.judging.facts import facts_of
         from chaos_tasks.judging.judge import compare_rungs, judge
 
         run = Run(self.parts.ledger, run_id)
         judged = run.verdict()
         if judged is not None:
-            self._dispose(run_id)  # an earlier try may have died before it
+            self._unlock(self._plan(run_id))  # an earlier try may have died before either
+            self._dispose(run_id)
             return judged
         plan = self._plan(run_id)
+        self._settle(plan)
         self._open_incidents(run_id)
         known, facts, now = evidence_of(self.parts.ledger, plan), facts_of(run.stored()), self.parts.clock.now()
         for one in compare_rungs(plan, known.trials, known.observations, facts, pairs=known.pairs):
@@ -507,6 +603,13 @@ class Engine:
             self._tell(lambda: of_verdict(self.parts.ledger, verdict, plan, at=self.parts.clock.now()))
         return verdict
 
+    def _settle(self, plan: Plan) -> None:
+        """For tasks that were lost or marked: a trial may still run, and something be in that nobody else reverts."""
+        self._take(plan, "judge")
+        if any(state.phase in UNTRIED for state in self.parts.ledger.handles(run_id=plan.run_id)):
+            with suppress(SquallError):  # the verdict says what is still in
+                self.revert(plan.run_id)
+
     def _dispose(self, run_id: str) -> None:
         """No copy of the data outlives the verdict; what cannot be deleted now is tried again by the sweep."""
         if self.parts.disposal is None:
@@ -514,7 +617,7 @@ class Engine:
         try:
             self.parts.disposal.clones(run_id, by="verdict")
         except (SquallError, OSError) as error:
-            log.warning("the clone of run %s is not deleted: %s", run_id, _said(error))
+            log.warning("the clone of run %s is not deleted: %s", run_id, own_words(error))
 
     def end(self, run_id: str, why: str) -> Verdict:
         """Judge a run that a person has ended and that nobody goes on with; what it lacks makes it no better."""
@@ -534,14 +637,7 @@ class Engine:
     def verdict(self, run_id: str) -> Verdict:
         """The recorded verdict; raises LedgerError when it is missing and RevertError when a handle is open."""
         run = Run(self.parts.ledger, run_id)
-        open_handles = [state for state in run.handles() if state.phase in OPEN_PHASES]
-        if open_handles:
-            handle = open_handles[0].handle
-            raise RevertError(
-                f"{handle.id} is still {open_handles[0].phase.value}",
-                handle_id=handle.id,
-                remedy=f"squall revert {handle.id}",
-            )
+        _refuse_open(run)
         verdict = run.verdict()
         if verdict is None:
             raise LedgerError(f"run {run_id} has no verdict", remedy="look at the run's first failed task")
@@ -549,15 +645,15 @@ class Engine:
 
     def run(self, request: RunRequest, *, stop: Callable[[], bool] = never) -> Verdict:
         """The whole order in one process.  Whatever happens after arming, everything is reverted and judged."""
-        plan = self.arm(request)
+        plan = self.arm(request, queued=False)
         armed = self.parts.ledger.handles(run_id=plan.run_id)
         self._part(plan, lambda: self._under_fault(plan, stop))
         try:
             self.revert(plan.run_id)
-        except RevertError:
-            return self.judge(plan.run_id)  # recorded; the verdict says unreverted and names the command
+        except (RevertError, Fenced):  # recorded, or a sweeper is at it for too long
+            return self.judge(plan.run_id)  # the verdict says unreverted and names the command
         except acts.NO_LEDGER as error:
-            raise self._undo_unrecorded(plan, armed, error) from error
+            raise self._without_ledger.undo(plan, armed, error) from error
         self._part(plan, lambda: self.recovery(plan.run_id))
         return self.judge(plan.run_id)
 
@@ -578,29 +674,12 @@ class Engine:
             log.exception("run %s was ended by an error of Squall's own", plan.run_id)
             self._stopped(plan, error)
 
-    def _undo_unrecorded(self, plan: Plan, armed: Sequence[HandleState], lost: SquallError) -> LedgerError:
-        """The ledger is gone while faults are in: undo them all the same; the sweep reverts again and records it."""
-        with suppress(SquallError, OSError):
-            self.parts.workspaces.end_workloads(plan)
-        left = []
-        for state in reversed(armed):
-            try:
-                acts.undo_unrecorded(self._act_parts(plan, _step(plan, state.handle.step)), state.handle)
-            except (SquallError, OSError) as error:
-                left.append(f"{state.handle.id}: {_said(error)}")
-        told = f"not undone: {'; '.join(left)}" if left else "what was in has been undone, without a record"
-        return LedgerError(
-            f"run {plan.run_id} has lost its ledger ({lost.message}); {told}",
-            remedy=f"bring the ledger back: `squall sweep` records the undo, and the run called again under its name "
-            f"({plan.run_id}) its verdict",
-        )
-
     def _stopped(self, plan: Plan, error: BaseException) -> None:
         with suppress(*acts.NO_LEDGER):  # the faults must go out, written down or not
             self._record_stop(plan, error)
 
     def _record_stop(self, plan: Plan, error: BaseException) -> None:
-        person, text = isinstance(error, KeyboardInterrupt), _said(error)
+        person, text = isinstance(error, KeyboardInterrupt), own_words(error)
         self._note_stop(plan, text, {"by": "person" if person else "engine", "error": type(error).__name__})
 
     def _note_stop(self, plan: Plan, text: str, facts: dict[str, str]) -> None:
@@ -613,13 +692,34 @@ class Engine:
     # --- shared -----------------------------------------------------------------------------------------------
 
     def _live(self, run_id: str, step: str) -> Plan:
-        """The plan of a run that still holds its lease; raises Fenced once it was swept, GuardTripped once judged."""
+        """The plan of a run that still holds its lease.
+
+        Raises Fenced once it was swept or reverted, GuardTripped once judged, or where it is not armed.
+        """
         plan = self._plan(run_id)
+        self._refuse_late(run_id, step)
         if self._judged(run_id):
             raise GuardTripped(f"run {run_id} has its verdict already", remedy="trigger a new run")
+        if not self._is_armed(run_id):  # somebody may have marked its task as done while it stood in line
+            raise GuardTripped(
+                f"run {run_id} is not armed: it holds no locks on its target, or its guards were not asked under them",
+                remedy="trigger a new run; marking the task `arm` as a success arms nothing",
+            )
         self._take(plan, step)
         self._renew(plan)
         return plan
+
+    def _refuse_late(self, run_id: str, step: str) -> None:
+        """Raise Fenced where the run has been reverted by others, and this process only comes to its step now.
+
+        It was taken for dead; a run that is to go through its steps anew arms anew.
+        """
+        ledger = self.parts.ledger
+        last = None if ledger.acting(run_id) else ledger.last_actor(run_id)
+        if last is not None and last.step in AT_ITS_END:
+            raise Fenced(
+                f"{step} of run {run_id} comes after its {last.step} has begun", remedy="leave it; trigger a new run"
+            )
 
     def _take(self, plan: Plan, step: str) -> None:
         """From here on no other process acts for the run; one that was at the same step is on record, and ends first.
@@ -657,6 +757,10 @@ class Engine:
     def _judged(self, run_id: str) -> bool:
         return Run(self.parts.ledger, run_id).verdict() is not None
 
+    def _is_armed(self, run_id: str) -> bool:
+        told = Run(self.parts.ledger, run_id).stored(*ARMED_SAYS)
+        return bool(told) and told[-1].record.kind is RecordKind.IDENTITIES_PROVED
+
     def _state(self, plan: Plan, step: Step) -> HandleState:
         state = self.parts.ledger.handle(handle_id(plan, step))
         if state is None:
@@ -674,6 +778,12 @@ class Engine:
             self._writer(plan).note(RecordKind.LOCKS_RELEASED, "all locks given back")
         self.parts.ledger.release(plan.run_id)
 
+    def _guard_again(self, plan: Plan, *, injecting: bool = False) -> None:
+        """What was allowed and possible when the run was planned still is; raises GuardTripped."""
+        rules = self._rules(plan.experiment.target)
+        guards.check_again(plan, rules)
+        guards.check_world(plan, rules, self.parts.ledger, injecting=injecting)
+
     def _rules(self, target: str) -> Rules:
         on_airflow = bool(self.parts.recorder.dag_id)
         return guards.rules_for(self.parts.settings, target, on_airflow=on_airflow, lever=self._lever)
@@ -689,6 +799,13 @@ class Engine:
         parts = self.parts
         return parts.lever or Lever(parts.settings.home, parts.ledger, parts.clock, parts.recorder)
 
+    @property
+    def _without_ledger(self) -> WithoutLedger:
+        parts = self.parts
+        return WithoutLedger(
+            parts.ledger, parts.workspaces, parts.recorder, lambda plan, name: self._act_parts(plan, _step(plan, name))
+        )
+
     def _act_parts(self, plan: Plan, step: Step) -> ActParts:
         return ActParts(
             ledger=self.parts.ledger,
@@ -698,6 +815,7 @@ class Engine:
             experiment=plan.experiment.name,
             environment=plan.environment,
             plan_sha256=plan.content_sha256,
+            begun=self.parts.begun,
         )
 
     def _context(self, plan: Plan) -> FaultContext:
@@ -707,15 +825,6 @@ class Engine:
 
     def _writer(self, plan: Plan) -> RunWriter:
         return RunWriter.of(plan, self.parts.ledger, self.parts.clock, self.parts.recorder)
-
-
-def _said(error: BaseException) -> str:
-    """What may go into a record: the words of our own errors; others may quote data, so only their names."""
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped by a person"
-    if isinstance(error, OSError):
-        error = of_system(error)
-    return error.message if isinstance(error, SquallError) else f"an error of Squall's own: {type(error).__name__}"
 
 
 def environments_of(settings: Settings) -> dict[str, str]:
@@ -728,6 +837,11 @@ def handle_id(plan: Plan, step: Step) -> str:
     return f"{plan.run_id}/{step.name}"
 
 
+def _open(run: Run) -> list[HandleState]:
+    """What is not put back, latest first."""
+    return [state for state in reversed(run.handles()) if state.phase not in CLOSED_PHASES]
+
+
 def _before_steps(plan: Plan) -> list[Step]:
     return [step for step in plan.experiment.method if not step.fires_during]
 
@@ -736,13 +850,34 @@ def _step(plan: Plan, name: str) -> Step:
     return next(step for step in plan.experiment.method if step.name == name)
 
 
+def _step_of(plan: Plan, state: HandleState) -> Step:
+    """The step that a handle is of; raises RevertError for one whose row is damaged."""
+    for step in plan.experiment.method:
+        if step.name == state.handle.step:
+            return step
+    raise RevertError(
+        f"{state.handle.id} cannot be read: it names no step of its run",
+        handle_id=state.handle.id,
+        remedy="`squall audit verify` says what is damaged; look at the place by hand",
+    )
+
+
 def _lease_s(plan: Plan) -> float:
     return plan.experiment.guards.lease.total_seconds()
 
 
+def _refuse_open(run: Run) -> None:
+    for state in run.handles():
+        if state.phase in OPEN_PHASES:
+            handle = state.handle
+            raise RevertError(
+                f"{handle.id} is still {state.phase.value}", handle_id=handle.id, remedy=f"squall revert {handle.id}"
+            )
+
+
 def _recovery(asked: bool, healthy: bool, seconds: float, rto_s: float) -> Recovery:
     if not asked:
-        return Recovery(healthy=True, detail="the undo was proved by fingerprint; no recovery trial was asked for")
+        return Recovery(healthy=True, detail="the undo was proved; no recovery trial was asked for")
     if not healthy:
         return Recovery(healthy=False, detail="the last recovery trial did not complete")
     late = seconds > rto_s

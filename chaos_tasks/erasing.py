@@ -90,11 +90,13 @@ def old_payloads(squall: Squall, *, by: str) -> int:
     if not isinstance(squall.ledger, DatabaseLedger):
         return 0
     ages = {name: entry.data.keep_payloads for name, entry in squall.settings.targets.items()}
-    now, gone = squall.clock.now(), 0
-    for stored in list(squall.ledger.records(kinds=(RecordKind.EXPERIMENT_REGISTERED,))):
+    registered = list(squall.ledger.records(kinds=(RecordKind.EXPERIMENT_REGISTERED,)))
+    # What is erased is gone for good: a host's clock that was set a year ahead must not ask for it.
+    now, began, gone = squall.ledger.now(), squall.ledger.recorded_at(registered), 0
+    for stored in registered:
         payload, record = stored.record.payload, stored.record
         age = ages.get(payload.plan.target.name) if isinstance(payload, Registered) else None
-        if age is not None and now - record.occurred_at > age:
+        if age is not None and now - began[stored.seq] > age:
             eraser = Eraser(squall.ledger, by, f"kept for {age.days} days", squall.clock, squall.engine.parts.recorder)
             with suppress(GuardTripped):
                 gone += len(eraser.of_run(record.run_id))

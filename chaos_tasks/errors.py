@@ -91,6 +91,15 @@ def of_system(error: OSError) -> SetupError:
     return SetupError(f"the system refuses: {what}{at}", remedy="see to the path, its rights and its disk")
 
 
+def own_words(error: BaseException) -> str:
+    """What may go into a record: the words of our own errors; others may quote data, so only their names."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by a person"
+    if isinstance(error, OSError):
+        error = of_system(error)
+    return error.message if isinstance(error, SquallError) else f"an error of Squall's own: {type(error).__name__}"
+
+
 class GuardTripped(SquallError):
     """Refused or stopped on purpose; not a bug."""
 

@@ -15,8 +15,9 @@ from chaos_tasks.guarding import Guarding
 from chaos_tasks.judging.facts import RunFacts, facts_of
 from chaos_tasks.judging.judge import answered, is_decided
 from chaos_tasks.judging.ladder import WHOLE
+from chaos_tasks.leasing import LONGEST_S, kept
 from chaos_tasks.model.experiment import Step
-from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.handle import HARMFUL_PHASES, Phase
 from chaos_tasks.model.place import TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import RecordKind, TrialEnd, TrialStart
@@ -25,7 +26,7 @@ from chaos_tasks.model.target import AirflowDagWorkload, Target
 from chaos_tasks.model.trial import Arm, Observation, Trial, TrialStatus
 from chaos_tasks.model.verdict import Reason
 from chaos_tasks.observing import compare_all, observe_all, out_of_tolerance
-from chaos_tasks.planning import fault_seed
+from chaos_tasks.planning import controls_ahead, fault_seed
 from chaos_tasks.ports import Clients, Clock, Ledger, LedgerReader, TrialRunner
 from chaos_tasks.renewing import renew_faults, still_in
 from chaos_tasks.runs import Run, RunWriter, evidence_of
@@ -147,10 +148,19 @@ class TrialLoop:
         return True
 
     def _prepared(self, exercise: Exercise) -> Prepared:
-        """A set-up step that runs while the arm is stopped is ended."""
-        guarding = exercise.guarding
-        stop = (lambda: guarding.tripped is not None) if guarding is not None else (lambda: False)
-        return self.workspaces.prepare(exercise.plan, exercise.arm, self.clock, stop)
+        """The data version of the arm; its lease is kept meanwhile, for set-up steps may take longer than that.
+
+        A set-up step that runs while the arm is stopped, or after the run was swept, is ended.
+        """
+        plan, guarding, workload = exercise.plan, exercise.guarding, exercise.plan.target.workload
+        lease_s = plan.experiment.guards.lease.total_seconds()
+        longest_s = LONGEST_S + len(workload.setup) * workload.timeout.total_seconds()
+        with kept(lambda: self._renew(plan), lease_s=lease_s, longest_s=longest_s) as lease:
+
+            def stop() -> bool:
+                return bool(lease.lost) or (guarding is not None and guarding.tripped is not None)
+
+            return self.workspaces.prepare(plan, exercise.arm, self.clock, stop)
 
     def _after_reuse(self, exercise: Exercise, waiting: Sequence[int]) -> list[int]:
         """Take what controls the log has already; returns the seeds that are still to be run."""
@@ -210,9 +220,10 @@ class TrialLoop:
             return
         if self._reuse(plan, seed, rung):
             return
-        clean = self.workspaces.prepare(plan, Arm.CONTROL, self.clock)
+        beside = replace(exercise, arm=Arm.CONTROL, seeds=(seed,))
+        clean = self._prepared(beside)
         if clean.usable:
-            self._one(replace(exercise, arm=Arm.CONTROL, seeds=(seed,)), runner, seed, clean)
+            self._one(beside, runner, seed, clean)
 
     def _control(self, plan: Plan, seed: int, rung: str) -> Trial | None:
         controls = [end.trial for end in Run(self.ledger, plan.run_id).ended_trials(Arm.CONTROL)]
@@ -229,6 +240,8 @@ class TrialLoop:
     def _one(self, exercise: Exercise, runner: TrialRunner, seed: int, prepared: Prepared) -> bool:
         """Run one trial; True when it was the last: by a stop, an undeclared write, or since it cannot be forked."""
         plan, arm, rung = exercise.plan, exercise.arm, exercise.rung
+        if arm is Arm.CONTROL:
+            self._refuse_hurt(plan)
         control = self._control(plan, seed, rung) if arm is Arm.TREATMENT else None
         self.workspaces.fetch(control)
         fork = fork_of(plan, control) if arm is Arm.TREATMENT else None
@@ -253,6 +266,15 @@ class TrialLoop:
         if trial.status is TrialStatus.ABORTED:
             return True
         return arm is Arm.TREATMENT and (self._stop_tripped(plan, observations) or is_no_fork(trial))
+
+    def _refuse_hurt(self, plan: Plan) -> None:
+        """Raise GuardTripped where a control would meet the fault: hurt like its treatment, it would hide it."""
+        harmful = self.ledger.handles(run_id=plan.run_id, phases=HARMFUL_PHASES) if controls_ahead(plan) else []
+        if harmful:
+            raise GuardTripped(
+                f"a control of {plan.run_id} would meet {harmful[0].handle.id}, which is in",
+                remedy="trigger a new run; its task `baseline` has to run before `inject`",
+            )
 
     def _guarded(self, exercise: Exercise, runner: TrialRunner, spec: TrialSpec) -> Trial:
         guarding = exercise.guarding
@@ -337,14 +359,22 @@ class TrialLoop:
         )
 
     def _check_go_on(self, exercise: Exercise) -> None:
-        """Between trials: somebody may have stopped the run, or pulled the lever."""
+        """Between trials: somebody may have stopped the run, or pulled the lever; or its window may have closed.
+
+        Looked at here too, since a fault that fires at a trial's start may be faster than the first look of a thread.
+        """
         self._check_lever()
+        if exercise.arm is Arm.TREATMENT and self.allowed is not None:
+            self.allowed(exercise.plan, self.ledger)
         if exercise.stop():
             raise GuardTripped(f"run {exercise.plan.run_id} was stopped", remedy="trigger a new run")
-        lease_s = exercise.plan.experiment.guards.lease.total_seconds()
-        self.ledger.renew(exercise.plan.run_id, lease_s=lease_s)
-        if exercise.arm is Arm.TREATMENT:
-            renew_faults(self.ledger, exercise.plan.run_id, self.clock, lambda: self.clients, lease_s=lease_s)
+        self._renew(exercise.plan)
+
+    def _renew(self, plan: Plan) -> None:
+        """The lease, and what would else end by itself."""
+        lease_s = plan.experiment.guards.lease.total_seconds()
+        self.ledger.renew(plan.run_id, lease_s=lease_s)
+        renew_faults(self.ledger, plan.run_id, self.clock, lambda: self.clients, lease_s=lease_s)
 
     def _stop_tripped(self, plan: Plan, observations: Sequence[Observation]) -> bool:
         checks = {check.name: check for check in plan.experiment.steady_state}

@@ -107,7 +107,19 @@ class Exports:
             )
         dossiers = read_dossiers(records)
         period = Period(title=run_id, since=records[0].record.occurred_at, until=self.clock.now())
-        return self._render(records, dossiers, period, run_id)
+        return self._render([*self._before(records, dossiers), *records], dossiers, period, run_id)
+
+    def _before(self, records: Sequence[Stored], dossiers: Sequence[Dossier]) -> list[Stored]:
+        """Earlier runs of the same experiments: without them nothing would ever be said to have changed.
+
+        Whole, though a run that waits in line is registered before the one that it waits for is judged.
+        """
+        first, own = records[0], {one.record.run_id for one in records}
+        since = first.record.occurred_at - LOOK_BACK
+        names = sorted({dossier.experiment for dossier in dossiers})
+        found = [one for name in names for one in self.campaigns.ledger.records(experiment=name, since=since)]
+        earlier = {one.record.run_id for one in found if one.seq < first.seq} - own
+        return [one for one in found if one.record.run_id in earlier]
 
     def scores(self, now: datetime | None = None) -> tuple[Score, ...]:
         """How resilient each target is shown to be, the lowest first; by default as of this moment."""

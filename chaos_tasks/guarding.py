@@ -161,7 +161,7 @@ class Guarding(AbstractContextManager["Guarding"]):
         return Lookout(name, every_s, patience_s, look, self.clock)
 
     def _condition(self, condition: StopCondition) -> Lookout:
-        tally = Tally(condition)
+        tally = Tally(condition, per_trial=registry.live_probe(condition.probe).needs_trial)
         every_s = condition.every.total_seconds()
         patience_s = max(LEAST_PATIENCE_S, 3 * every_s) + condition.grace.total_seconds()
         return self._lookout(condition.name, every_s, patience_s, lambda: self._read(condition, tally))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from chaos_tasks import registry, strict_yaml
+from chaos_tasks import reading, registry, strict_yaml
 from chaos_tasks.errors import GuardTripped, InvalidFile, Problem, SquallError
 from chaos_tasks.model.experiment import Experiment, Unit
 from chaos_tasks.model.target import Target
@@ -78,7 +78,7 @@ def load_experiment(path: Path) -> LoadedExperiment:
     kinds = _kind_problems(document) or _ramp_problems(experiment, document)
     if kinds:
         raise InvalidFile(path, tuple(kinds))
-    text = path.read_text(encoding="utf-8")
+    text = reading.text(path)
     return LoadedExperiment(path, hashlib.sha256(text.encode()).hexdigest(), text, experiment)
 
 

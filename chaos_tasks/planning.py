@@ -10,12 +10,22 @@ from pathlib import Path
 
 from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped
+from chaos_tasks.faults.base import touched
 from chaos_tasks.model.experiment import Experiment, Step
 from chaos_tasks.model.identity import IdentityPolicy
-from chaos_tasks.model.place import DvcPlace, InstancePlace, Place, S3Place, StreamPlace
+from chaos_tasks.model.place import (
+    DvcPlace,
+    InstancePlace,
+    Place,
+    S3Place,
+    StreamPlace,
+    dag_key,
+    instance_key,
+    principal_key,
+)
 from chaos_tasks.model.plan import Lock, Overrides, Pin, Plan
 from chaos_tasks.model.request import RunRequest
-from chaos_tasks.model.target import Ec2InstanceResource, RedisStreamResource, S3Resource, Target
+from chaos_tasks.model.target import AirflowDagWorkload, Ec2InstanceResource, RedisStreamResource, S3Resource, Target
 
 CLONE = "clone"  # folder of a run's isolated clone, below its workspace
 
@@ -187,14 +197,18 @@ def _locks(experiment: Experiment, target: Target, places: Mapping[str, Place]) 
     for resource in target.resources.values():
         for key in _resource_keys(resource):
             keys[key] = False
-    for place in places.values():
-        keys[place.key] = True
+    for step in experiment.method:
+        if step.name in places:
+            keys.update(dict.fromkeys(touched(registry.fault(step.fault), places[step.name]), True))
+    workload = target.workload
+    if isinstance(workload, AirflowDagWorkload) and workload.attach is not None:  # all would hit the same next run
+        keys[dag_key(workload.connection.url, workload.dag_id)] = True
     return tuple(Lock(key=key, exclusive=exclusive) for key, exclusive in sorted(keys.items()))
 
 
 def _resource_keys(resource: S3Resource | RedisStreamResource | Ec2InstanceResource) -> tuple[str, ...]:
     if isinstance(resource, S3Resource):
-        return (f"iam:{resource.endpoint}/{resource.principal}",)
+        return (principal_key(resource.endpoint, resource.principal),)
     if isinstance(resource, RedisStreamResource):
         return ()  # each run has streams of its own
-    return (f"ec2:{resource.endpoint}/{resource.region}/{resource.instance_id}",)
+    return (instance_key(resource.endpoint, resource.region, resource.instance_id),)

@@ -14,6 +14,7 @@ from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.trial import Arm, Trial
 from chaos_tasks.model.waiting import Waiting
+from chaos_tasks.own_leases import OwnLeases
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -55,6 +56,12 @@ class LedgerReader(Protocol):
     ) -> Iterable[Stored]:
         """Records in log order; of one experiment where it is named."""
 
+    def recorded_at(self, records: Iterable[Stored]) -> Mapping[int, datetime]:
+        """When each came in, by its number and the database's clock: what `occurred_at` only claims, by its host's.
+
+        The claim itself where an older Squall wrote the record and the database has kept no time of it.
+        """
+
     def handles(
         self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False
     ) -> list[HandleState]:
@@ -72,9 +79,19 @@ class LedgerReader(Protocol):
     def waiting(self) -> list[Waiting]:
         """Runs in line for their locks, in order, also those whose place has run out."""
 
+    def held_until(self, run_id: str) -> datetime | None:
+        """When the lease of a run's locks is or was over; None where it holds none."""
+
+    def last_actor(self, run_id: str) -> Actor | None:
+        """The process that took a run last, alive or not."""
+
 
 class Ledger(LedgerReader, Protocol):
     """Append-only records, and in the same database handles, leases, locks and heartbeats."""
+
+    @property
+    def own_leases(self) -> OwnLeases:
+        """What this process has renewed, by its own clock: the only thing that it knows once the ledger is gone."""
 
     def append(self, record: Record) -> Stored:
         """Write once per idempotency key, in one transaction.
@@ -136,6 +153,9 @@ class Ledger(LedgerReader, Protocol):
         Who has the run already goes on under its incarnation.  Raises Fenced where this process was superseded, or
         where a later try of the same step has taken the run.
         """
+
+    def check_enter(self, actor: Actor) -> None:
+        """Raise Fenced where ``enter`` would, and take nothing: for what must be done before the run is taken."""
 
     def act_as(self, run_id: str, incarnation: int) -> None:
         """Act under an incarnation that another process took: a supervisor under its engine's."""

@@ -288,7 +288,8 @@ def guard_logs() -> None:
 
     def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = inner(*args, **kwargs)
-        if not record.name.startswith(("chaos_tasks", "squall")):
+        # `logging.makeLogRecord`, by which others copy a record, makes one without a name and fills it in later.
+        if not (record.name or "").startswith(("chaos_tasks", "squall")):
             return record
         try:
             record.msg, record.args = redacted(record.getMessage()), None

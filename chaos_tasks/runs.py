@@ -13,6 +13,7 @@ from chaos_tasks.judging.carrying import Earlier
 from chaos_tasks.model.handle import HandleState
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.record import (
+    BEGINNINGS,
     Judged,
     Note,
     Payload,
@@ -23,6 +24,7 @@ from chaos_tasks.model.record import (
     Stored,
     Subject,
     TrialEnd,
+    is_refused,
 )
 from chaos_tasks.model.trial import Arm, Observation, PairObservation, Trial
 from chaos_tasks.model.verdict import Outcome, Verdict
@@ -70,6 +72,10 @@ class Run:
     def handles(self) -> list[HandleState]:
         """All handles of the run."""
         return self.ledger.handles(run_id=self.run_id)
+
+    def is_refused(self) -> bool:
+        """Whether it was refused and has not gone on: a later try may have begun what an earlier one was refused."""
+        return is_refused(one.record.kind for one in self.stored(RecordKind.RUN_REFUSED, *BEGINNINGS))
 
     def verdict(self) -> Verdict | None:
         """The recorded verdict, or None."""

@@ -13,6 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
+from chaos_tasks import reading
 from chaos_tasks.connections import NAMED
 from chaos_tasks.errors import InvalidFile, Problem, SetupError
 from chaos_tasks.model.base import Value
@@ -302,7 +303,7 @@ def _parse(path: Path) -> SettingsFile:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return reading.text(path)
     except FileNotFoundError:
         raise SetupError(f"no such file: {path}", remedy="mend SQUALL_CONFIG, or leave it out") from None
     except UnicodeDecodeError:

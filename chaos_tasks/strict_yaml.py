@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from chaos_tasks import reading
+
 try:
     from yaml import CSafeLoader as _Base  # the DAG processor reads every file over and over: six times faster
 except ImportError:
@@ -108,14 +110,16 @@ def _require_shallow(source: str) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return reading.text(path)
     except FileNotFoundError:
         raise InvalidFile(path, (Problem(1, "", "no such file", "check the path"),)) from None
+    except IsADirectoryError:
+        raise InvalidFile(path, (Problem(1, "", "it is a folder", "name a file in it"),)) from None
     except UnicodeDecodeError:
         raise InvalidFile(path, (Problem(1, "", "the file is no UTF-8 text", "save it as UTF-8"),)) from None
     except OSError as error:
         raise InvalidFile(
-            path, (Problem(1, "", f"cannot be read: {error.strerror}", "check its permissions"),)
+            path, (Problem(1, "", f"cannot be read: {error.strerror}", "name another file, or mend its permissions"),)
         ) from None
 
 

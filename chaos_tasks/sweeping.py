@@ -6,44 +6,44 @@ One routine, four callers: the revert task, `squall sweep --watch`, the sweeper 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos_tasks import acts, registry
+from chaos_tasks import acts, neighbours, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.approving import incidents
 from chaos_tasks.carrying import carried
 from chaos_tasks.disposing import Disposal
 from chaos_tasks.errors import LeaseRenewed, LedgerError, SetupError, SquallError
 from chaos_tasks.faults.base import FaultContext
+from chaos_tasks.leasing import LONGEST_S, kept
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, HandleState, Phase
-from chaos_tasks.model.place import ProcessPlace, TaskPlace
+from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, UNTOUCHED, UNTRIED, HandleState, Phase
+from chaos_tasks.model.place import Place, ProcessPlace, TaskPlace
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.notifying import notices
 from chaos_tasks.ports import Clients, Clock, Ledger, Notifier
 from chaos_tasks.runs import Run
 from chaos_tasks.safety import lever
-from chaos_tasks.safety.guards import SWEEPER
-from chaos_tasks.targets.process import host
+from chaos_tasks.safety.guards import SWEEPER, own_beat
+from chaos_tasks.targets.process import ProcessIdentity, host
 from chaos_tasks.workspaces import Workspaces
 
-UNTOUCHED = OPEN_PHASES - {Phase.REVERTING, Phase.UNREVERTED}
-"""What nobody has tried to revert yet."""
-
 log = logging.getLogger(__name__)
-
-NEIGHBOUR_S = 30.0
-"""A sweeper that has not beaten for so long is not waited for; what it alone could prove is then unreverted."""
 
 ELSEWHERE_S = 5.0
 """What another host has asked a server for, right before its lease was over, has arrived by then, as a rule."""
 
 TAKEN_S = 60.0
 """The lease of a handle that was taken over and not yet reverted."""
+
+BEATEN_S = 10.0
+"""A sweeper at work beats three times in so long: sooner than anybody takes it for silent, or for killed."""
+
+HEARTBEAT = "heartbeat of a sweeper"
 
 
 class Swept(Value):
@@ -67,6 +67,8 @@ class Sweeper:
     recorder: Recorder
     notifier: Notifier | None = None
     disposal: Disposal | None = None
+    alive: Callable[[], None] = lambda: None
+    """Told at each beat: whoever started it may end one that says nothing for long."""
 
     def sweep(self, *, by: str = "sweep", watching: bool = False) -> tuple[Swept, ...]:
         """Revert every open handle whose lease is over.
@@ -74,14 +76,16 @@ class Sweeper:
         ``watching``: say too that a sweeper is alive.  Who looks once must not say so: nobody would come again.
         """
         self._beat(watching)
-        expired = [state for state in self.ledger.handles(phases=OPEN_PHASES, expired=True) if not self._left(state)]
-        swept = self._revert_all(expired, by, expired=True)
+        expired = self._not_beside(self._not_left(self.ledger.handles(phases=OPEN_PHASES, expired=True)))
+        swept = self._revert_all(expired, by, expired=True, watching=watching)
+        swept += self._revert_all(self._only_here({state.handle.id for state in expired}), by, watching=watching)
         if lever.overdue(self.ledger):  # leases or not; their runs have had their time to do it themselves
-            swept += self._revert_all(self.ledger.handles(phases=UNTOUCHED), lever.WHO)
-        self._beat(watching)
+            untouched = self._not_left(self.ledger.handles(phases=UNTOUCHED))
+            swept += self._revert_all(untouched, lever.WHO, watching=watching)
         self._tell(swept)
-        self._end_left_behind()
-        self._tidy(by)
+        with self._at_work(watching):  # Airflow may be slow, and much may have to go
+            self._end_left_behind()
+            self._tidy(by)
         return swept
 
     def _end_left_behind(self) -> None:
@@ -103,12 +107,41 @@ class Sweeper:
 
     def _beat(self, watching: bool) -> None:
         if watching:
+            self.alive()
             self.ledger.beat(SWEEPER)
             self.ledger.beat(own_beat(host()))
+
+    @contextmanager
+    def _at_work(self, watching: bool) -> Iterator[None]:
+        """Beat while one piece of work lasts, and after it: a busy sweeper lives, and one that hangs goes silent."""
+        if not watching:
+            yield
+            return
+        with kept(lambda: self._beat(watching), lease_s=BEATEN_S, longest_s=LONGEST_S, what=HEARTBEAT):
+            yield
+        with suppress(SquallError):  # the others must be swept too; the next look says that it cannot beat
+            self._beat(watching)
 
     def everything(self, *, by: str) -> tuple[Swept, ...]:
         """Revert every open handle now, leases or not: before the servers are stopped, or when a person says so."""
         return self._revert_all(self.ledger.handles(phases=OPEN_PHASES), by)
+
+    def halted(self, *, by: str) -> tuple[Swept, ...]:
+        """Revert every open handle now, but those that sweepers of other hosts put back, who see the same lever."""
+        left = {state.handle.id for state in self.elsewhere()}
+        here = [state for state in self.ledger.handles(phases=OPEN_PHASES) if state.handle.id not in left]
+        return self._revert_all(here, by)
+
+    def elsewhere(self) -> tuple[HandleState, ...]:
+        """What is open, only the living sweeper of another host can see, and that one has not tried in vain."""
+        return tuple(state for state in self.ledger.handles(phases=UNTRIED) if neighbours.is_left(state, self.ledger))
+
+    def _not_left(self, states: Iterable[HandleState]) -> list[HandleState]:
+        return [state for state in states if not neighbours.is_left(state, self.ledger)]
+
+    def _not_beside(self, states: Iterable[HandleState]) -> list[HandleState]:
+        """Without what another container has to put back, once that is said: a try more would keep it from there."""
+        return [one for one in states if one.phase is not Phase.UNREVERTED or not _is_beside(one.handle.place)]
 
     def one(self, handle_id: str, *, by: str) -> Swept:
         """Revert one handle now; raises LedgerError when it is unknown."""
@@ -116,6 +149,7 @@ class Sweeper:
         if state is None:
             raise LedgerError(f"no handle {handle_id} in the ledger", remedy="`squall status` lists the open ones")
         swept = self._revert_always(state, by)
+        self._open_incidents([swept])
         if swept.reverted and Run(self.ledger, state.handle.run_id).verdict() is not None:
             self._unlock(state.handle.run_id)  # it is over, and kept them only for this
         return swept
@@ -134,30 +168,66 @@ class Sweeper:
                         why, at = one.summary, self.clock.now()
                         self.notifier.tell(notices.unreverted(self.ledger, state, why=why, at=at))
 
-    def _left(self, state: HandleState) -> bool:
-        """Whether a process of another host is left to the sweeper there, which alone can see it; while that beats."""
-        place = state.handle.place
-        if not isinstance(place, ProcessPlace | TaskPlace) or place.host == host():
-            return False
-        beat = self.ledger.last_beat(own_beat(place.host))
-        return beat is not None and (self.ledger.now() - beat).total_seconds() < NEIGHBOUR_S
+    def _only_here(self, tried: set[str]) -> list[HandleState]:
+        """Processes of this host that others could not put back, while it was away: they are not left alone for long.
 
-    def _revert_all(self, states: Iterable[HandleState], by: str, *, expired: bool = False) -> tuple[Swept, ...]:
-        tried = [self._revert(state, by, expired=expired) for state in reversed(list(states))]
-        swept = tuple(one for one in tried if one is not None)
+        Whoever tried has taken them over, so no run goes on with them.
+        """
+        stuck = self.ledger.handles(phases=[Phase.UNREVERTED])
+        here = [one for one in stuck if isinstance(one.handle.place, ProcessPlace | TaskPlace)]
+        here = [one for one in here if one.handle.place.host == host() and one.handle.id not in tried]  # type: ignore[union-attr]
+        return [one for one in self._not_beside(here) if self._failed_elsewhere(one)]
+
+    def _failed_elsewhere(self, state: HandleState) -> bool:
+        failed = self.ledger.records(run_id=state.handle.run_id, kinds=(RecordKind.REVERT_FAILED,))
+        hosts = [one.record.recorder.host for one in failed if one.record.handle_id == state.handle.id]
+        return bool(hosts) and hosts[-1] not in ("", host())
+
+    def _revert_all(
+        self, states: Iterable[HandleState], by: str, *, expired: bool = False, watching: bool = False
+    ) -> tuple[Swept, ...]:
+        listed, tried = list(states), list[Swept | None]()
+        for state in reversed(listed):
+            with self._at_work(watching):
+                tried.append(self._revert(state, by, expired=expired))
+        swept = self._again(listed, [one for one in tried if one is not None], by, watching=watching)
+        self._open_incidents(swept)
         for run_id in {one.run_id for one in swept if one.reverted}:
-            self._unlock(run_id)
+            with self._at_work(watching):  # its clones go, which may be much
+                self._unlock(run_id)
         return swept
 
+    def _again(
+        self, states: Iterable[HandleState], tried: Sequence[Swept], by: str, *, watching: bool
+    ) -> tuple[Swept, ...]:
+        """What another fault had hidden is tried once more."""
+        out = {one.handle_id for one in tried if one.reverted}
+        failed = [state for state in states if state.handle.id not in out]
+        again = acts.hidden(failed, [state for state in states if state.handle.id in out])
+        hidden = {state.handle.id for state in again}
+        return tuple(self._once_more(one, by, watching) if one.handle_id in hidden else one for one in tried)
+
+    def _once_more(self, failed: Swept, by: str, watching: bool) -> Swept:
+        with suppress(SquallError), self._at_work(watching):
+            state = self.ledger.handle(failed.handle_id)
+            if state is not None and state.phase is Phase.UNREVERTED:
+                return self._revert_always(state, by)
+        return failed
+
     def _revert(self, state: HandleState, by: str, *, expired: bool) -> Swept | None:
-        """``expired``: take it over first, and only if its lease is over by now; None where somebody has renewed it."""
+        """``expired``: take it over first, and only if its lease is over by now.
+
+        None where its run has renewed it or put it back since it was listed: that run goes on, and keeps its locks.
+        """
         try:
             state = self.ledger.take_over(state.handle.id, lease_s=TAKEN_S, expired=True) if expired else state
         except LeaseRenewed as error:
             log.info("not swept: %s", error.message)
             return None
         except Exception as error:  # noqa: BLE001  of a damaged row, or of a driver: the others must be swept too
-            return self._failed(state, error)
+            return self._swept(state, False, notices.why_of(error))
+        if state.phase in CLOSED_PHASES:  # not taken over, hence not fenced
+            return None
         return self._revert_always(state, by, taken=expired)
 
     def _revert_always(self, state: HandleState, by: str, *, taken: bool = False) -> Swept:
@@ -169,13 +239,13 @@ class Sweeper:
             self._await_elsewhere(state, taken)
             receipt = acts.revert(self.parts_of(state), state, by=by, taken=taken)
         except Exception as error:  # noqa: BLE001  of a fault's code or of the system: the others must be swept too
-            return self._failed(state, error)
+            return self._swept(state, False, notices.why_of(error))
         return self._swept(state, True, receipt.summary)
 
-    def _failed(self, state: HandleState, error: Exception) -> Swept:
-        with suppress(SquallError):  # the cause is on record: whoever comes next opens it
-            incidents.open_those_of(state.handle.run_id, self.ledger, self.clock, self.recorder)
-        return self._swept(state, False, notices.why_of(error))
+    def _open_incidents(self, swept: Iterable[Swept]) -> None:
+        for run_id in {one.run_id for one in swept if not one.reverted}:
+            with suppress(SquallError):  # the cause is on record: whoever comes next opens it
+                incidents.open_those_of(run_id, self.ledger, self.clock, self.recorder)
 
     def _await_elsewhere(self, state: HandleState, taken: bool) -> None:
         """An act of another host may be on its way, and nobody here can end it: fence it, and let it land first."""
@@ -218,6 +288,6 @@ class Sweeper:
         )
 
 
-def own_beat(name: str) -> str:
-    """Name of the heartbeat by which sweepers know of each other, by host."""
-    return f"{SWEEPER}@{name}"
+def _is_beside(place: Place) -> bool:
+    """Whether it is a process in another container of this host, which the sweeper there sees."""
+    return isinstance(place, ProcessPlace | TaskPlace) and ProcessIdentity.of_place(place).is_beside()

@@ -8,13 +8,14 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.notifying import notices
 from chaos_tasks.ports import Clock, Notifier
-from chaos_tasks.safety.guards import LEFT, SWEEPER
-from chaos_tasks.sweeping import Sweeper, Swept, own_beat
-from chaos_tasks.targets.process import host as this_machine
+from chaos_tasks.safety.guards import LEFT, SWEEPER, own_beat, own_leave
+from chaos_tasks.sweeping import Sweeper, Swept
+from chaos_tasks.targets.process import host as this_host
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,10 @@ class Watcher:
     host: str
     report: Callable[[Swept], None]
     alive: Callable[[], None] = lambda: None
-    machine: str = field(default_factory=this_machine)
     seal: Callable[[], object] = lambda: None
     seal_every_s: float = 3600.0
+    _said: dict[str, datetime | None] = field(default_factory=dict, init=False)
+    """The heartbeats after its last look, by the ledger's clock: of any sweeper, and of this host's."""
     _sealed_at: float = field(default=-1e12, init=False)
     _away_since: float | None = field(default=None, init=False)
     _told_at: float | None = field(default=None, init=False)
@@ -50,6 +52,7 @@ class Watcher:
                     return
                 for swept in self.sweeper.sweep(watching=True):
                     self.report(swept)
+                self._said = {name: self.sweeper.ledger.last_beat(name) for name in self._leaves}
             except Exception as error:  # noqa: BLE001  a watcher that dies leaves faults in
                 self._away(error)
             else:
@@ -62,9 +65,14 @@ class Watcher:
         """Say so: else a run that starts now would believe for a while that somebody watches it."""
         ledger = self.sweeper.ledger
         with suppress(LedgerError, SetupError):  # a ledger that is away must not keep it from ending
-            own, latest = ledger.last_beat(own_beat(self.machine)), ledger.last_beat(SWEEPER)
-            if own is not None and latest is not None and latest <= own:  # else others watch on
-                ledger.beat(LEFT)
+            for name, said in self._said.items():
+                if said is not None and ledger.last_beat(name) == said:  # else others watch on, here or there
+                    ledger.beat(self._leaves[name])
+
+    @property
+    def _leaves(self) -> dict[str, str]:
+        """What takes back each heartbeat."""
+        return {SWEEPER: LEFT, own_beat(this_host()): own_leave(this_host())}
 
     def _away(self, error: Exception) -> None:
         now, why = self.clock.monotonic(), notices.why_of(error)

@@ -1,13 +1,13 @@
-"""Health of the sweeper: its last beat in the ledger is fresh.  The same beat decides whether anything may start."""
+"""Health of this host's sweeper: its last beat in the ledger is fresh.  The same beat lets processes here be hurt."""
 
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 
 from chaos_tasks.ledger import open_ledger
-from chaos_tasks.safety.guards import SWEEPER
+from chaos_tasks.safety.guards import is_fresh, own_beat
 from chaos_tasks.settings import find_settings
+from chaos_tasks.targets.process import host
 
 
 def main() -> int:
@@ -15,8 +15,7 @@ def main() -> int:
     settings = find_settings()
     ledger = open_ledger(settings.ledger_url)
     try:
-        beat = ledger.last_beat(SWEEPER)
-        fresh = beat is not None and ledger.now() - beat < timedelta(seconds=settings.sweeper_max_age_s)
+        fresh = is_fresh(ledger.last_beat(own_beat(host())), ledger.now(), settings.sweeper_max_age_s)
     finally:
         ledger.close()
     return 0 if fresh else 1

@@ -184,6 +184,16 @@ class Tiny:
                 end(process)
         self.started.clear()
 
+    @contextmanager
+    def lent(self) -> Iterator[Tiny]:
+        """For one test of several: what it started is ended, and what it set is put back."""
+        settings = self.project.config.read_text()
+        yield self
+        self.end_started()
+        self.behave("well")
+        self.project.config.write_text(settings)
+        (self.project.home / "HALT").unlink(missing_ok=True)
+
     def clean_up(self) -> None:
         """End the sweepers that the commands started."""
         ending = self.sweepers()

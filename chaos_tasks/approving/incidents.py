@@ -43,9 +43,12 @@ def cause_of(stored: Stored) -> tuple[str, str] | None:
 
 
 def open_those_of(run_id: str, ledger: Ledger, clock: Clock, recorder: Recorder) -> list[Stored]:
-    """One incident for each cause in a run's records, once; to be called again after every step that may bring one."""
+    """One incident for each cause in a run's records, once; to be called again after every step that may bring one.
+
+    A sweep tries again and again what it could not undo: that is one incident, not one for each try.
+    """
     run = Run(ledger, run_id)
-    causes = [(one, found) for one in run.stored(*CAUSES) if (found := cause_of(one)) is not None]
+    causes = [(one, found) for one in _first_of_each(run) if (found := cause_of(one)) is not None]
     if not causes:
         return []
     known = {_cause_seq(one) for one in run.stored(RecordKind.INCIDENT_OPENED)}
@@ -59,6 +62,18 @@ def open_those_of(run_id: str, ledger: Ledger, clock: Clock, recorder: Recorder)
             )
             opened.append(writer.write(RecordKind.INCIDENT_OPENED, incident, key=str(stored.seq)))
     return opened
+
+
+def _first_of_each(run: Run) -> Iterator[Stored]:
+    """Causes, but of failures to undo one handle only the first until it is undone."""
+    stuck: set[str] = set()
+    for stored in run.stored(*CAUSES, RecordKind.REVERT_VERIFIED):
+        kind, handle = stored.record.kind, stored.record.handle_id
+        if kind is RecordKind.REVERT_VERIFIED:
+            stuck.discard(handle)
+        elif kind is not RecordKind.REVERT_FAILED or handle not in stuck:
+            stuck |= {handle} if kind is RecordKind.REVERT_FAILED else set()
+            yield stored
 
 
 def known(ledger: LedgerReader) -> list[Known]:

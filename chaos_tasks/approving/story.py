@@ -19,7 +19,7 @@ from chaos_tasks.model.consent import (
 from chaos_tasks.model.experiment import Risk
 from chaos_tasks.model.permit import ANSWERS, RUN_KINDS, usable
 from chaos_tasks.model.plan import Plan
-from chaos_tasks.model.record import RecordKind, Registered, Stored
+from chaos_tasks.model.record import RecordKind, Registered, Stored, is_refused
 from chaos_tasks.ports import LedgerReader
 from chaos_tasks.safety.risk import exceeds
 
@@ -89,9 +89,9 @@ class Story:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing comes after."""
-        ends = (RecordKind.RUN_REFUSED, RecordKind.EVALUATE_VERDICT)
-        return any(one.record.kind in ends for one in self.records)
+        """Whether nothing comes after; a later try that asks goes on with a run whose first was refused."""
+        kinds = [one.record.kind for one in self.records]
+        return RecordKind.EVALUATE_VERDICT in kinds or is_refused(kinds)
 
     def usable(self, ledger: LedgerReader) -> Stored | None:
         """The permit that it would use now, None where it needs none any more; raises NotPermitted."""

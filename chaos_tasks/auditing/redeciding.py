@@ -549,6 +549,11 @@ def complete(story: Story, evidence: Evidence) -> bool:
     return bool(min(counts) >= needed(evidence.plan))
 
 
+def recovery_is_missing(story: Story, plan: Json) -> bool:
+    """Whether it was to be measured after the revert, and no record says that it was."""
+    return bool(plan["experiment"]["analysis"]["recovery_trials"] and plan["seeds"]) and story.recovery is None
+
+
 def outcome_of(story: Story, evidence: Evidence, answers: Iterable[Answer], aborted: bool) -> str:
     """The first that applies."""
     states = {one.state for one in answers}
@@ -600,6 +605,8 @@ def decide_run(story: Story, earlier: Sequence[Story]) -> tuple[str, tuple[Answe
         if trust is None or (evidence.arm("treatment") and may_say(plan, trust, outcome)):
             tonight = gather(plan, story.ends, rung)
             told = response(story, tonight, answers) if proved(story, evidence) else "unknown"
+            if outcome == HELD and recovery_is_missing(story, plan):
+                outcome = INCONCLUSIVE
             return outcome, answers, told, rung
     raise AssertionError("the whole workload always answers")
 

@@ -17,6 +17,14 @@ from chaos_tasks.model.record import Judged, RecordKind, Registered, Stored, Tri
 if TYPE_CHECKING:
     from chaos_tasks.composition import Squall
 
+NEXT_BEAT_S = 5.0
+"""A watcher beats every two seconds, at a long undo every three or four; one that is silent for longer is joined.
+
+Two do no harm.
+"""
+
+LOOK_S = 0.1
+
 
 @contextmanager
 def attended(squall: Squall, run_id: str, *, show: bool) -> Iterator[None]:
@@ -41,17 +49,31 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def own_sweeper(squall: Squall) -> Iterator[None]:
-    """Without `squall up` there is no sweeper: run one as a process of its own, which outlives a killed command."""
-    from chaos_tasks.safety.guards import last_watch
+    """Without `squall up` there is no sweeper: run one as a process of its own, which outlives a killed command.
 
-    beat = last_watch(squall.ledger)
-    if beat is not None and squall.ledger.now() - beat < timedelta(seconds=squall.settings.sweeper_max_age_s):
+    One of another host is none: it sees neither the processes here nor this disk.
+    """
+    if _is_watched(squall):
         yield
         return
     from chaos_tasks.cli.sweeper_process import start
 
     start(squall)
     yield  # it ends by itself once nothing is open
+
+
+def _is_watched(squall: Squall) -> bool:
+    """Whether a sweeper of this host beats now: what a killed one said last looks fresh, and nobody would come."""
+    from chaos_tasks.safety.guards import is_fresh, last_watch
+    from chaos_tasks.targets.process import host
+
+    beat = last_watch(squall.ledger, host())
+    if not is_fresh(beat, squall.ledger.now(), squall.settings.sweeper_max_age_s):
+        return False
+    deadline = squall.clock.monotonic() + NEXT_BEAT_S
+    while (latest := last_watch(squall.ledger, host())) == beat and squall.clock.monotonic() < deadline:
+        squall.clock.sleep(LOOK_S)
+    return latest is not None and latest != beat
 
 
 @contextmanager

@@ -253,15 +253,20 @@ def _verified(url: str, found: Verification) -> Finding:
 
 def _watch(settings: Settings, ledger: DatabaseLedger) -> Iterator[Finding]:
     from chaos_tasks.model.handle import OPEN_PHASES, Phase, how_to_free
-    from chaos_tasks.safety.guards import last_watch
+    from chaos_tasks.safety.guards import is_fresh, last_watch
     from chaos_tasks.safety.lever import in_ledger
+    from chaos_tasks.targets.process import host
 
     beat, now = last_watch(ledger), ledger.now()
-    age_s = None if beat is None else (now - beat).total_seconds()
-    if age_s is not None and age_s <= settings.sweeper_max_age_s:
-        yield good("sweeper", f"alive, last seen {age_s:.0f} s ago")
+    seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
+    if is_fresh(beat, now, settings.sweeper_max_age_s):
+        yield good("sweeper", f"alive, last seen {seen}")
+        if not is_fresh(last_watch(ledger, host()), now, settings.sweeper_max_age_s):
+            yield note(
+                "sweeper",
+                f"none on this host ({host()}): no process here is hurt until `squall sweep --watch` runs here",
+            )
     else:
-        seen = "never" if age_s is None else f"{age_s:.0f} s ago"
         yield note(
             "sweeper", f"none is watching (last seen: {seen}); `squall run` starts its own, `squall up` keeps one"
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from chaos_tasks import reading
 from chaos_tasks.cli.attending import own_sweeper
 from chaos_tasks.cli.exit_codes import ExitCode
 from chaos_tasks.errors import GuardTripped, InvalidFile, Problem, SetupError
@@ -236,7 +237,7 @@ def _read(path: Path) -> GateReport:
     from chaos_tasks.gates.values import GateReport
 
     try:
-        return GateReport.model_validate_json(path.read_text(encoding="utf-8"))
+        return GateReport.model_validate_json(reading.whole(path))
     except (OSError, ValueError, ValidationError) as error:
         cause = str(error).splitlines()[0]
         raise InvalidFile(

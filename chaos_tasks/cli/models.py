@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from chaos_tasks import reading
 from chaos_tasks.cli.exit_codes import ExitCode
 
 
@@ -39,10 +40,8 @@ def promote_command(model: str, alias: str, statement: Path, require: tuple[str,
     from chaos_tasks.attesting.models import parse_uri
     from chaos_tasks.composition import build
 
-    version = parse_uri(model)
+    version, signed = parse_uri(model), reading.whole(statement)
     with build() as squall:
-        done = squall.models.promote(
-            version, alias, statement.read_bytes(), require=require, max_age=timedelta(days=max_age_days)
-        )
+        done = squall.models.promote(version, alias, signed, require=require, max_age=timedelta(days=max_age_days))
     click.echo(f"{version.uri} is {alias} now, as {', '.join(done.signers)} signed on {done.attested_at:%Y-%m-%d}")
     return ExitCode.HELD

@@ -18,6 +18,7 @@ from chaos_tasks.cli.numbers import PAUSE
 from chaos_tasks.cli.people import me
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.handle import OPEN_PHASES
+from chaos_tasks.ports import LedgerReader
 from chaos_tasks.runs import Run
 from chaos_tasks.settings import find_settings
 from chaos_tasks.sweeping import Swept
@@ -33,7 +34,10 @@ LAST_NOTICES_S = 10.0
 @click.argument("ident", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every open handle.")
 def revert_command(ident: str | None, everything: bool) -> int:
-    """Revert one handle, one run, or everything that is open; needs nothing but the ledger."""
+    """Revert one handle, one run, or everything that is open; needs nothing but the ledger.
+
+    A run that has nothing in, but holds locks that no living process renews, is ended and gives them back.
+    """
     if bool(ident) == everything:
         raise click.UsageError("name a handle or a run, or give --all; `squall status` lists the open ones")
     from chaos_tasks.composition import build
@@ -71,14 +75,22 @@ def abandon_command(handle_id: str, reason: str) -> int:
 
 
 def _run_of(squall: Squall, ident: str) -> tuple[Swept, ...]:
-    if not squall.ledger.handles(run_id=ident):
+    """Its handles; and its locks, which it may hold without any, since it was killed before its faults were armed."""
+    from chaos_tasks.freeing import free
+
+    if squall.ledger.handles(run_id=ident, phases=OPEN_PHASES):
+        return squall.sweeper.run(ident, by="person")
+    verdict = free(squall.engine, ident)
+    if verdict is not None:
+        click.echo(f"freed       {ident}  its locks are given back: {verdict.sentence}")
+    elif not squall.ledger.handles(run_id=ident):
         raise click.UsageError(f"no handle or run is called {ident}; `squall status` lists the open ones")
-    return squall.sweeper.run(ident, by="person")
+    return ()
 
 
 @click.command("sweep")
 @click.option("--watch", is_flag=True, help="Go on until stopped; this is the process that `squall up` supervises.")
-@click.option("--until-idle", is_flag=True, help="With --watch: end once nothing has been open for a minute.")
+@click.option("--until-idle", is_flag=True, help="With --watch: end once nothing has been under way for a minute.")
 @click.option("--every", "every_s", type=PAUSE, default=2.0, show_default=True, help="Seconds between two looks.")
 def sweep_command(watch: bool, until_idle: bool, every_s: float) -> int:
     """Revert every fault whose lease is over."""
@@ -97,7 +109,8 @@ def _watch(squall: Squall, *, until_idle: bool, every_s: float) -> None:
     from chaos_tasks.watching import Watcher, host_name, service_manager
 
     later = Later(squall.notifier)
-    sweeper, alive = replace(squall.sweeper, notifier=later), service_manager(os.environ)
+    alive = service_manager(os.environ)
+    sweeper = replace(squall.sweeper, notifier=later, alive=alive)
     try:
         watcher = Watcher(sweeper, squall.clock, later, host_name(), _line, alive)
         with ThreadPoolExecutor(1) as aside:  # a place of checkpoints that is slow must not keep a revert waiting
@@ -122,12 +135,20 @@ def _stopper(squall: Squall, until_idle: bool) -> Callable[[], bool]:
     def stop() -> bool:
         if told:
             return True
-        if until_idle and squall.ledger.handles(phases=OPEN_PHASES):
+        if until_idle and _is_under_way(squall.ledger):
             idle_since[0] = squall.clock.monotonic()
         idle = squall.clock.monotonic() - idle_since[0] > IDLE_AFTER.total_seconds()
         return until_idle and idle
 
     return stop
+
+
+def _is_under_way(ledger: LedgerReader) -> bool:
+    """Whether there is, or may soon be, something to sweep.
+
+    Between its trials' faults, in its baseline and in line a run has no handle that is open, and needs a watcher.
+    """
+    return bool(ledger.handles(phases=OPEN_PHASES)) or bool(ledger.locked_runs())
 
 
 def _tell(swept: tuple[Swept, ...], *, nothing: str) -> int:
@@ -158,7 +179,11 @@ def halt_command(reason: str) -> int:
     click.echo(f"lever pulled: {path}")
     with build(settings=settings) as squall:
         squall.lever.pull(reason, by=me())
-        return _tell(squall.sweeper.everything(by="person"), nothing="nothing was open")
+        left = squall.sweeper.elsewhere()
+        for state in left:
+            click.echo(f"left        {state.handle.id}  {state.handle.place.key}: the sweeper there sees the lever too")
+        nothing = "nothing else was open" if left else "nothing was open"
+        return _tell(squall.sweeper.halted(by="person"), nothing=nothing)
 
 
 @click.command("resume")

@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 def start(squall: Squall) -> None:
     """Start `squall sweep --watch --until-idle` in a session of its own, and wait for its first heartbeat."""
     from chaos_tasks.errors import SetupError
-    from chaos_tasks.safety.guards import SWEEPER
+    from chaos_tasks.safety.guards import own_beat
+    from chaos_tasks.targets.process import host
 
-    before = squall.ledger.last_beat(SWEEPER)
+    beat = own_beat(host())  # others may beat elsewhere
+    before = squall.ledger.last_beat(beat)
     log = squall.settings.home / "sweeper.log"
     environment = {**os.environ, "SQUALL_LEDGER_URL": squall.settings.ledger_url}
     with log.open("ab") as out:
         command = [sys.executable, "-m", "chaos_tasks.cli", "sweep", "--watch", "--until-idle"]
         _start_apart(command, environment, out.fileno())
     deadline = squall.clock.monotonic() + 20
-    while squall.ledger.last_beat(SWEEPER) in (None, before):
+    while squall.ledger.last_beat(beat) in (None, before):
         if squall.clock.monotonic() > deadline:
             raise SetupError("the sweeper did not start within 20 s", remedy=f"look into {log}")
         squall.clock.sleep(0.1)

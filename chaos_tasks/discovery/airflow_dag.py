@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from chaos_tasks import reading
 from chaos_tasks.discovery.dag_params import pipeline_of_dag
 from chaos_tasks.discovery.found import Guess, Missing, Pipeline
 from chaos_tasks.discovery.python_names import constants, name_of, text_of
@@ -86,7 +87,7 @@ def _file_of(dag_id: str) -> Path | None:
             if any(part.startswith(".") or part in {"venv", "node_modules"} for part in file.relative_to(folder).parts):
                 continue
             try:
-                text = file.read_text(encoding="utf-8", errors="replace")
+                text = reading.text(file, errors="replace")
                 if dag_id in text and "dag" in text.lower() and dag_id in _dag_ids(ast.parse(text)):
                     return file
             except (OSError, SyntaxError, ValueError, RecursionError):
@@ -113,7 +114,7 @@ def _dag_ids(tree: ast.AST) -> set[str]:
 
 def tasks_of(file: Path) -> Iterator[Task]:
     """Operators with a task_id, and functions decorated with @task."""
-    tree = ast.parse(file.read_text(encoding="utf-8", errors="replace"))
+    tree = ast.parse(reading.text(file, errors="replace"))
     names = constants(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from chaos_tasks import reading
 from chaos_tasks.discovery.data_files import is_data
 from chaos_tasks.discovery.found import Dag, Guess, Missing, Pipeline
 from chaos_tasks.discovery.python_names import constants, name_of, text_of
@@ -46,7 +47,7 @@ def params_of(tree: ast.AST, dag_id: str) -> tuple[Param, ...]:
 
 def pipeline_of_dag(dag_id: str, file: Path) -> Pipeline | str:
     """The DAG itself as what is tried; else why its params do not allow that."""
-    tree = ast.parse(file.read_text(encoding="utf-8", errors="replace"))
+    tree = ast.parse(reading.text(file, errors="replace"))
     params = params_of(tree, dag_id)
     known = ", ".join(one.name for one in params) or "none"
     inputs = {

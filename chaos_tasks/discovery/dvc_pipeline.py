@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from chaos_tasks import reading
 from chaos_tasks.discovery import python_reading
 from chaos_tasks.discovery.data_files import format_of
 from chaos_tasks.discovery.found import Guess, Missing, Pipeline
@@ -64,7 +65,7 @@ def _stages(file: Path) -> dict[str, Mapping[str, Any]]:
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        content = yaml.safe_load(reading.text(file)) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SetupError(f"{file} cannot be read: {error}", remedy="mend it: `dvc stage list` reads it too") from None
     stages = content.get("stages") if isinstance(content, dict) else None
@@ -183,7 +184,7 @@ def _in_params(file: Path) -> list[str]:
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(reading.text(file))
     except (OSError, ValueError, yaml.YAMLError):
         return []
 
@@ -202,7 +203,7 @@ def _metrics(file: Path, stages: Mapping[str, Mapping[str, Any]], order: Sequenc
     for name in order:
         for path in _paths(stages[name], "metrics"):
             yield Guess(value=path, why=f"stage {name} declares it")
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content = yaml.safe_load(reading.text(file))
     for path in _list(content.get("metrics") if isinstance(content, dict) else None):
         yield Guess(value=str(next(iter(path)) if isinstance(path, dict) else path), why="dvc.yaml declares it")
     for name in order:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from chaos_tasks import reading
 from chaos_tasks.discovery import python_reading
 from chaos_tasks.discovery.data_files import is_data, resolve
 from chaos_tasks.discovery.found import Guess, Pipeline, Project
@@ -67,7 +68,7 @@ def _entry(file: Path) -> tuple[str, Mapping[str, Any]]:
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        content = yaml.safe_load(reading.text(file)) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SetupError(f"{file} cannot be read: {error}", remedy="mend it: `mlflow run` reads it too") from None
     entries = content.get("entry_points") if isinstance(content, dict) else None

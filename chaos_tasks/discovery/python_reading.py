@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from chaos_tasks import reading
 from chaos_tasks.discovery.python_names import constants, dotted, name_of, text_of
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value
@@ -63,7 +64,7 @@ class Facts(Value):
 def read(path: Path) -> Facts:
     """The facts of one script; raises SetupError where it is no Python."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+        tree = ast.parse(reading.text(path, errors="replace"))
     except (SyntaxError, ValueError, RecursionError) as error:
         raise SetupError(f"{path} cannot be read as Python: {error}", remedy="name another script") from None
     except OSError as error:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from pydantic import JsonValue
 
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
 from chaos_tasks.model.identity import Reach
-from chaos_tasks.model.place import Place
+from chaos_tasks.model.place import Place, S3Place
 from chaos_tasks.ports import Clients, Clock
 
 
@@ -83,3 +83,10 @@ class Renewable(Protocol):
 
     def renew(self, handle: Handle, params: FaultParams, ctx: FaultContext) -> bool:
         """Keep the fault in for another three leases; False, and nothing done, when it is not in any more."""
+
+
+def touched(fault: Fault[Any], place: Place) -> frozenset[str]:
+    """Names of the locks on what a fault writes to: its place, and a bucket's policy where it changes that."""
+    if isinstance(place, S3Place) and "s3:PutBucketPolicy" in fault.policy.get("inject", ()):
+        return frozenset({place.key, place.policy_key})
+    return frozenset({place.key})

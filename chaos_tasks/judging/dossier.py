@@ -8,7 +8,17 @@ from datetime import datetime
 
 from chaos_tasks.judging.facts import RunFacts, facts_of
 from chaos_tasks.model.plan import Plan
-from chaos_tasks.model.record import Judged, Note, RecordKind, Registered, SearchEnded, SearchStarted, Stored, TrialEnd
+from chaos_tasks.model.record import (
+    Judged,
+    Note,
+    RecordKind,
+    Registered,
+    SearchEnded,
+    SearchStarted,
+    Stored,
+    TrialEnd,
+    is_refused,
+)
 from chaos_tasks.model.search import SearchKind
 from chaos_tasks.model.trial import Arm, Observation, Trial
 from chaos_tasks.model.verdict import Verdict
@@ -66,6 +76,11 @@ class Dossier:
         """Of the verdict that stands: what comes after it (a publication, say) changes nothing of it."""
         return next((stored.seq for stored in self.records if isinstance(stored.record.payload, Judged)), None)
 
+    @property
+    def by_hand(self) -> tuple[float | None, float | None]:
+        """Intensity and hold in seconds that a person asked for instead of what the experiment's file says."""
+        return (self.plan.overrides.intensity, self.plan.overrides.hold_s) if self.plan is not None else (None, None)
+
     def arm(self, arm: Arm) -> list[Trial]:
         """Trials of one arm, by seed."""
         return sorted((trial for trial in self.trials if trial.arm is arm), key=lambda trial: trial.seed)
@@ -104,7 +119,7 @@ def read_dossier(records: Sequence[Stored]) -> Dossier | None:
         observations=tuple(observation for end in ends.values() for observation in end.observations),
         facts=facts_of(records),
         verdict=verdict,
-        refused=refused,
+        refused=refused if is_refused(stored.record.kind for stored in records) else "",
         campaign_id=campaign_id,
         question=question,
         search=search,

@@ -10,7 +10,7 @@ from chaos_tasks.judging.dossier import Dossier, read_dossiers
 from chaos_tasks.judging.score import Attempt, Score, score
 from chaos_tasks.model.base import canonical
 from chaos_tasks.model.plan import Plan
-from chaos_tasks.model.record import Note, RecordKind, Stored
+from chaos_tasks.model.record import BEGINNINGS, Note, RecordKind, Stored
 from chaos_tasks.model.target import Target
 from chaos_tasks.model.verdict import Response
 
@@ -18,6 +18,7 @@ SCORED_BY = (
     RecordKind.CAMPAIGN_PLANNED,
     RecordKind.EXPERIMENT_REGISTERED,
     RecordKind.RUN_REFUSED,
+    *BEGINNINGS,
     RecordKind.EVALUATE_VERDICT,
 )
 """The records that scores are made of; the rest of the log need not be read."""

@@ -14,7 +14,7 @@ from chaos_tasks.judging.paired import judge_paired
 from chaos_tasks.judging.per_trial import judge_per_trial
 from chaos_tasks.judging.response import Reaction, react
 from chaos_tasks.judging.rows import judge_rows
-from chaos_tasks.judging.validity import Doubt, doubts, enough
+from chaos_tasks.judging.validity import Doubt, doubts, enough, recovery_doubt
 from chaos_tasks.model.experiment import Check, Design, KnownFinding, NonInferiority, Unit, When
 from chaos_tasks.model.handle import HandleState, Phase, how_to_free
 from chaos_tasks.model.plan import Plan
@@ -43,6 +43,10 @@ def judge(
     told = heard.rungs[rung]
     own = [trial for trial in trials if trial.run_id not in plan.continues]
     doubted, checks, outcome = told.doubted, told.checks, told.outcome
+    unmeasured = recovery_doubt(plan, facts)
+    if unmeasured is not None:
+        doubted = (*doubted, unmeasured)
+        outcome = Outcome.INCONCLUSIVE if outcome is Outcome.HELD else outcome
     proved = not any(doubt.reason in (Reason.NO_RECEIPT, Reason.TRIGGER_NOT_FIRED) for doubt in doubted)
     tonight = part_of(rung, own, observations, pairs)
     reacted = gather(tonight.trials, tonight.observations, tonight.pairs)

@@ -113,6 +113,14 @@ def _count_doubts(plan: Plan, evidence: Evidence) -> Iterator[Doubt]:
             )
 
 
+def recovery_doubt(plan: Plan, facts: RunFacts) -> Doubt | None:
+    """That recovery was to be measured and was not; asked once at the end, since trials stop long before it."""
+    asked = min(plan.experiment.analysis.recovery_trials, len(plan.seeds))
+    if not asked or facts.recovery is not None:
+        return None
+    return Doubt(Reason.TOO_FEW_TRIALS, f"Recovery was not measured: {count(asked, 'trial')} asked for.", False)
+
+
 def enough(plan: Plan, evidence: Evidence) -> bool:
     """Whether both arms have the trials that the analysis needs before anything may count as held."""
     needed = plan.experiment.analysis.needed

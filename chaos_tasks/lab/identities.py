@@ -20,6 +20,8 @@ REVERTER_USER = "squall-reverter"
 AUDITOR_USER = "squall-auditor"
 STORE_BUCKET = "squall-store"
 STORE_USER = "squall-store"
+MLFLOW_BUCKET = "mlflow"
+MLFLOW_USER = "mlflow"
 SEALER_BUCKET = signing_keys.BUCKET
 SEALER_USER = "squall-sealer"
 USER_ARN = "arn:aws:iam::000000000000:user/{name}"
@@ -78,6 +80,15 @@ def store_policy(bucket: str = STORE_BUCKET) -> dict[str, JsonValue]:
         (("s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketVersioning"), (arn,)),
         (("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"), (f"{arn}/*",)),
     )
+
+
+def make_mlflow(server: S3Server) -> Credentials:
+    """The bucket of MLflow's artifacts, and a principal for its server that may use it and nothing else."""
+    create_bucket(server, MLFLOW_BUCKET)
+    arn = f"arn:aws:s3:::{MLFLOW_BUCKET}"
+    listing = ("s3:ListBucket", "s3:GetBucketLocation"), (arn,)
+    objects = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), (f"{arn}/*",)
+    return create_user(server, MLFLOW_USER, allow(listing, objects))
 
 
 def ensure_sealer(server: S3Server, folder: Path) -> Credentials:

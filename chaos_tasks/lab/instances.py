@@ -1,7 +1,7 @@
 """Binds each EC2 instance of the lab to a real process group: an instance that stops takes its training with it.
 
 moto changes states in a table and stops nothing.  Whoever runs a workload on an instance registers the group in
-`<instances>/<instance id>.json` ({pid, start_time, pgid}, unix seconds), or in several files of the folder
+`<instances>/<instance id>.json` ({pid, start_time, pgid}, seconds since the boot), or in several files of the folder
 `<instances>/<instance id>/`.  This daemon ends a registered group as soon as its instance is on the way down, and
 says so in `<same name>.ended`.  It starts nothing again: that is the business of whoever runs the workload.
 """

@@ -43,7 +43,7 @@ NEEDS = {
     Part.AIRFLOW: frozenset({Part.POSTGRES}),
 }
 CLUSTER_NEEDS = frozenset({Part.REDIS, Part.S3})
-"""Of an Airflow on several machines: the broker, and the store by which files cross."""
+"""Of an Airflow on several machines: the broker, and the store of what crosses between them."""
 
 
 class ProcessState(StrEnum):
@@ -80,7 +80,7 @@ def up(
     from there, and `down` ends what did start.
     """
     wanted = with_needs(parts)
-    if options.work_machines and Part.AIRFLOW in wanted:
+    if options.work_machines and wanted & {Part.AIRFLOW, Part.MLFLOW}:
         wanted = (wanted | CLUSTER_NEEDS) - {Part.SWEEPER}  # each machine has a sweeper of its own
     require_installed(wanted)
     home = options.home.absolute()

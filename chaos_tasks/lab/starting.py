@@ -27,6 +27,7 @@ from chaos_tasks.lab import (
     seaweedfs,
 )
 from chaos_tasks.lab.cluster import Cluster
+from chaos_tasks.lab.mlflow_server import Bucket, MlflowServer
 from chaos_tasks.lab.parts import SWEEPER, LabOptions, Part
 from chaos_tasks.lab.ports import LabPorts
 from chaos_tasks.lab.private_files import write_private
@@ -78,6 +79,8 @@ class Starting:
             self._together(servers)
             self._know_logins()
             save(self._known)  # who runs from now on finds the ledger and the logins
+            if self._options.work_machines:  # which are told at their start, and only then, where these are
+                self._together({part: users.pop(part) for part in (Part.MLFLOW, Part.REFERENCE)})
             self._together(users)
         finally:
             save(self._known)
@@ -189,6 +192,8 @@ class Starting:
             "SQUALL_STORE": f"s3://{identities.STORE_BUCKET}/squall",
             "SQUALL_STORE_ENDPOINT": self._known.s3_endpoint,
         }
+        if self._known.mlflow_ui_url:
+            told["SQUALL_MLFLOW_URI"] = self._known.mlflow_ui_url
         cluster.start(
             Cluster(self._home, self._options.work_machines, lanes, env={**env, **told}, sweeper=self._options.sweeper)
         )
@@ -208,18 +213,32 @@ class Starting:
 
     def _mlflow(self) -> None:
         mlflow_server.upgrade_database(self._folder / "mlflow", self._known.mlflow_uri)
+        if self._options.work_machines:
+            self._start_mlflow()
+            return
         artifacts = self._folder / "mlflow" / "artifacts"
         artifacts.mkdir(parents=True, exist_ok=True)
         self._know(mlflow_artifacts=artifacts.as_uri())
 
     def _mlflow_ui(self) -> None:
-        folder = self._folder / "mlflow"
-        server = mlflow_server.start(
-            folder, self._ports.mlflow, self._known.mlflow_uri, folder / "artifacts", owner=self._home
-        )
-        self._know(mlflow_ui_url=server.url)
-        if self._options.wait_for_mlflow_ui:
+        server = self._start_mlflow()
+        if self._options.wait_for_mlflow_ui or self._options.work_machines:  # those write by it
             mlflow_server.await_ready(server)
+
+    def _start_mlflow(self) -> MlflowServer:
+        folder, port = self._folder / "mlflow", self._ports.mlflow
+        server = mlflow_server.running(folder, port)
+        if server is None:
+            artifacts = self._bucket() if self._options.work_machines else folder / "artifacts"
+            server = mlflow_server.start(folder, port, self._known.mlflow_uri, artifacts, owner=self._home)
+        self._know(mlflow_ui_url=server.url)
+        return server
+
+    def _bucket(self) -> Bucket:
+        """With a key that nobody but MLflow's server has, drawn at each of its starts."""
+        server = seaweedfs.start(self._folder / "s3", seaweedfs.S3Ports.of(self._ports), owner=self._home)
+        key = identities.make_mlflow(server)
+        return Bucket(f"s3://{identities.MLFLOW_BUCKET}", server.endpoint, key)
 
     def _reference(self) -> None:
         if self._known.identities is None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from chaos_tasks.errors import Fenced
 from chaos_tasks.ledger.database import Row, Session
-from chaos_tasks.model.actor import Actor, Taken
+from chaos_tasks.model.actor import Actor, Taken, latest_try
 from chaos_tasks.model.record import Record, RecordKind
 
 _COLUMNS = "step, host, boot_id, pid, start_time, try_number, incarnation, since"
@@ -31,13 +31,13 @@ def enter(session: Session, actor: Actor, mine: int) -> Taken:
 
     Raises Fenced where another process has taken the run since, or where a later try of the same step did.
     """
+    check_enter(session.rows, actor, mine)
     if mine:
-        check(session.rows, actor.run_id, mine)
-        session.write(
-            "UPDATE squall_actor SET step = ? WHERE run_id = ? AND incarnation = ?", actor.step, actor.run_id, mine
-        )
+        if not actor.try_number:  # a task's row stays that of its own step, whose tries its number counts
+            session.write(
+                "UPDATE squall_actor SET step = ? WHERE run_id = ? AND incarnation = ?", actor.step, actor.run_id, mine
+            )
         return Taken(incarnation=mine)
-    _refuse_earlier_try(session, actor)
     last, same = session.row(_LAST, actor.run_id), session.row(_SAME_STEP, actor.run_id, actor.step)
     incarnation = 1 + (int(last[6]) if last else 0)
     session.write(
@@ -46,6 +46,14 @@ def enter(session: Session, actor: Actor, mine: int) -> Taken:
         *(incarnation, session.now_ms()),
     )
     return Taken(incarnation=incarnation, before=_actor(actor.run_id, same) if same else None)
+
+
+def check_enter(read: Callable[..., list[Row]], actor: Actor, mine: int) -> None:
+    """Raises Fenced where ``enter`` would."""
+    if mine:
+        check(read, actor.run_id, mine)
+    else:
+        _refuse_earlier_try(read, actor)
 
 
 def check(read: Callable[..., list[Row]], run_id: str, mine: int) -> None:
@@ -61,20 +69,25 @@ def check(read: Callable[..., list[Row]], run_id: str, mine: int) -> None:
         )
 
 
+def last(read: Callable[..., list[Row]], run_id: str) -> Actor | None:
+    """The process that took the run last; None where nobody has."""
+    rows = read(_LAST, run_id)
+    return _actor(run_id, rows[0]) if rows else None
+
+
 def may_say(record: Record) -> bool:
     """Whether a superseded process may write it."""
     return record.kind in MAY_STILL_SAY
 
 
-def _refuse_earlier_try(session: Session, actor: Actor) -> None:
-    row = session.row(
-        "SELECT MAX(try_number) FROM squall_actor WHERE run_id = ? AND step = ?", actor.run_id, actor.step
-    )
-    latest = int(row[0]) if row and row[0] is not None else 0
+def _refuse_earlier_try(read: Callable[..., list[Row]], actor: Actor) -> None:
+    rows = read("SELECT step, try_number FROM squall_actor WHERE run_id = ? ORDER BY incarnation", actor.run_id)
+    latest = latest_try(((str(step), int(number)) for step, number in rows), actor.step)
     if 0 < actor.try_number < latest:
         raise Fenced(
             f"try {actor.try_number} of {actor.step} of run {actor.run_id!r} comes after try {latest} took the run",
-            remedy="end this process; the later try goes on",
+            remedy="end this process; the later try goes on.  Where its DAG run was deleted and made anew: trigger "
+            "one under another id",
         )
 
 

@@ -46,6 +46,11 @@ class Session:
         """Run a statement that returns nothing."""
         self._database.run(sql, params)
 
+    @property
+    def clock_sql(self) -> str:
+        """The database's clock, as an expression within a statement."""
+        return self._database.clock_sql
+
     def now_ms(self) -> int:
         """The database's clock, milliseconds since 1970 in UTC."""
         return int(self._database.run(self._database.now_sql, ())[0][0])
@@ -54,8 +59,11 @@ class Session:
 class Database(ABC):
     """A connection that is made when it is first needed."""
 
-    now_sql: str
+    clock_sql: str
+    """Its clock as an expression: milliseconds since 1970 in UTC."""
     blob: str
+    dated_sql: str
+    """One row where records have a column for when they came in."""
     holds_sql: str
     """Whether a record's header holds some bytes: headers are canonical, so that a member has one form only."""
     driver_error: type[Exception]
@@ -94,6 +102,11 @@ class Database(ABC):
         with self._my_turn():
             return self._retried(lambda: self.run(sql, params))
 
+    @property
+    def now_sql(self) -> str:
+        """Asks its clock."""
+        return f"SELECT {self.clock_sql}"
+
     def now_ms(self) -> int:
         """The database's clock, milliseconds since 1970 in UTC."""
         return int(self.read(self.now_sql)[0][0])
@@ -108,6 +121,17 @@ class Database(ABC):
 
     def settle(self) -> None:  # noqa: B027  (most databases show nothing before it is on the disk)
         """Return when all that was read is on the disk: before it is signed, or told to somebody outside."""
+
+    def heed(self, lease_s: float) -> None:  # noqa: B027  (a file answers, or its disk stops all that is on it)
+        """Who uses it keeps a lease of so many seconds: what takes too long for that is given up."""
+
+    def is_silent(self) -> bool:
+        """Whether it has not answered for so long that it is not worth waiting any more."""
+        return False
+
+    def dating(self) -> Sequence[str]:
+        """Statements that give records the column for when they came in."""
+        return ("ALTER TABLE squall_record ADD COLUMN recorded_at BIGINT",)
 
     def procedures(self) -> Mapping[str, str]:
         """Procedures that the database should have: name, and the statement that makes it."""
@@ -179,7 +203,7 @@ class Database(ABC):
             except SquallError:
                 if not self._is_away():
                     raise
-                late = self._clock.monotonic() >= deadline
+                late = self._clock.monotonic() >= deadline or self.is_silent()
                 if late and tries:
                     self._given_up = True
                     raise

@@ -16,6 +16,7 @@ from chaos_tasks.model.permit import refuse_own_words
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.waiting import Waiting
+from chaos_tasks.own_leases import OwnLeases, own_leases_of
 
 Listener = Callable[[Stored], None]
 """Hears of each record once it is committed, once over all processes; returns at once, and never raises."""
@@ -29,6 +30,11 @@ class DatabaseLedger:
         self._listener = listener
         self._incarnations: dict[str, int] = {}  # by run: what this process acts under
         schema.create(database)
+
+    @property
+    def own_leases(self) -> OwnLeases:
+        """What this process has renewed, over whichever connection."""
+        return own_leases_of(self._database.url)
 
     # reading
 
@@ -49,6 +55,10 @@ class DatabaseLedger:
         """Records in log order, with ``since <= occurred_at < until``; raises LedgerError at an unreadable row."""
         wanted = store.Wanted(run_id, tuple(kinds), since, until, after_seq, experiment)
         return store.records(self._database, wanted)
+
+    def recorded_at(self, records: Iterable[Stored]) -> dict[int, datetime]:
+        """When each record came in, by its number and the database's clock."""
+        return store.recorded_at(self._database, records)
 
     def handles(
         self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False
@@ -103,6 +113,15 @@ class DatabaseLedger:
         )
         return frozenset(row[0] for row in rows)
 
+    def held_until(self, run_id: str) -> datetime | None:
+        """When the lease of a run's locks is or was over; None where it holds none."""
+        rows = self._database.read("SELECT lease_until FROM squall_lock WHERE run_id = ?", run_id)
+        return _moment(max(int(row[0]) for row in rows)) if rows else None
+
+    def last_actor(self, run_id: str) -> Actor | None:
+        """The process that took a run last, alive or not."""
+        return actors.last(self._database.read, run_id)
+
     def inclusion_proof(self, seq: int, size: int) -> tuple[bytes, ...]:
         """Path from record ``seq`` to the root of the first ``size`` records."""
         return merkle.inclusion_proof(partial(store.subtree, self._database), seq, size)
@@ -134,8 +153,9 @@ class DatabaseLedger:
 
     def arm(self, handle: Handle, record: Record, *, lease_s: float) -> HandleState:
         """Register a handle with its record and lease."""
+        lease_ms = self._lease_ms(lease_s)
         with self._acting(handle.run_id) as session:
-            return handles.arm(session, handle, record, lease_ms=_ms(lease_s))
+            return handles.arm(session, handle, record, lease_ms=lease_ms)
 
     def transition(
         self,
@@ -148,7 +168,7 @@ class DatabaseLedger:
         lease_s: float | None = None,
     ) -> HandleState:
         """Move a handle and write its record; raises Fenced when the phase is not expected or the epoch not current."""
-        lease_ms = None if lease_s is None else _ms(lease_s)
+        lease_ms = None if lease_s is None else self._lease_ms(lease_s)
         with self._acting(record.run_id) as session:
             return handles.transition(
                 session, handle_id, to=to, expect=frozenset(expect), epoch=epoch, record=record, lease_ms=lease_ms
@@ -160,19 +180,23 @@ class DatabaseLedger:
         Raises Fenced for good once one of its handles was taken over, reverted or not; and while one of its locks went
         to another run because the lease was over.
         """
+        lease_ms, began = self._lease_ms(lease_s), self.own_leases.now()
         with self._acting(run_id) as session:
-            return handles.renew(session, run_id, lease_ms=_ms(lease_s))
+            until = handles.renew(session, run_id, lease_ms=lease_ms)
+        self.own_leases.renewed(run_id, began + lease_s)
+        return until
 
     def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
         """Raise the handle's epoch (fencing its run) and lease it to the caller; a reverted one stays as it is.
 
         ``expired``: raises LeaseRenewed unless its lease is over by the database's clock, in the same transaction.
         """
+        lease_ms = self._lease_ms(lease_s)
         with self._transaction() as session:
             row = session.row("SELECT run_id FROM squall_handle WHERE id = ?", handle_id)
             if row is not None:
                 self._refuse_superseded(session, row[0])
-            return handles.take_over(session, handle_id, lease_ms=_ms(lease_s), expired=expired)
+            return handles.take_over(session, handle_id, lease_ms=lease_ms, expired=expired)
 
     def claim(self, handle_id: str, n: int, record: Record) -> bool:
         """Claim firing ``n``, once over all processes; raises Fenced when the handle is no longer the run's own."""
@@ -181,7 +205,7 @@ class DatabaseLedger:
 
     def acquire(self, run_id: str, locks: Sequence[Lock], *, lease_s: float, queue_s: float = 0.0) -> float:
         """Take all locks or none; returns the seconds in line; raises TargetBusy, or Queued with a place kept."""
-        lease_ms, queue_ms = _ms(lease_s), _ms(queue_s)
+        lease_ms, queue_ms = self._lease_ms(lease_s), _ms(queue_s)
         with self._acting(run_id) as session:
             now = session.now_ms()
             try:
@@ -213,6 +237,10 @@ class DatabaseLedger:
         self._incarnations[actor.run_id] = taken.incarnation
         return taken
 
+    def check_enter(self, actor: Actor) -> None:
+        """Raise Fenced where ``enter`` would, and take nothing."""
+        actors.check_enter(self._database.read, actor, self._incarnations.get(actor.run_id, 0))
+
     def act_as(self, run_id: str, incarnation: int) -> None:
         """Act under an incarnation that another process took: a supervisor under its engine's."""
         self._incarnations[run_id] = incarnation
@@ -235,6 +263,12 @@ class DatabaseLedger:
     def close(self) -> None:
         """Give back the connection."""
         self._database.close()
+
+    def _lease_ms(self, lease_s: float) -> int:
+        """Heeded from before the call that asks for it: that one may be the first without an answer."""
+        lease_ms = _ms(lease_s)
+        self._database.heed(lease_s)
+        return lease_ms
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:

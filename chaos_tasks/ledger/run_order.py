@@ -47,6 +47,7 @@ class _RunStory:
     registered: int | None = None
     plan_sha256: str = ""
     ended: int | None = None
+    refused: bool = False  # and may be tried again: a later try that takes the locks goes on with the run
     search: bool = False
     consent: Consent = Consent.NONE
     asked: bool = False
@@ -64,6 +65,7 @@ class Story:
         self._rules: dict[RecordKind, Callable[[_RunStory, Stored], str | None]] = {
             RecordKind.EXPERIMENT_REGISTERED: _registered,
             RecordKind.RUN_REFUSED: _refused,
+            RecordKind.LOCKS_TAKEN: _locks_taken,
             RecordKind.FAULT_ARMED: _armed,
             RecordKind.INJECT_INTENT: _inject_intent,
             RecordKind.INJECT_APPLIED: _inject_applied,
@@ -156,8 +158,14 @@ def _permit_consumed(run: _RunStory, stored: Stored) -> str | None:
 
 
 def _refused(run: _RunStory, stored: Stored) -> str | None:
-    run.ended = stored.seq
+    run.ended, run.refused = stored.seq, run.ended is None or run.refused
     return None
+
+
+def _locks_taken(run: _RunStory, stored: Stored) -> str | None:
+    if run.refused:
+        run.ended, run.refused = None, False
+    return _late(run)
 
 
 def _search_started(run: _RunStory, stored: Stored) -> str | None:
@@ -221,7 +229,7 @@ def _abandoned(run: _RunStory, stored: Stored) -> str | None:
 
 
 def _verdict(run: _RunStory, stored: Stored) -> str | None:
-    run.ended = stored.seq
+    run.ended, run.refused = stored.seq, False
     if run.registered is None:
         return "comes before its plan was registered"
     owed = sorted(name for name, handle in run.handles.items() if handle.owed is not None)

@@ -8,7 +8,8 @@ from chaos_tasks.ledger.database import Database
 VERSION = 1
 
 # Times of leases are milliseconds by the database's clock.  run_id, kind and occurred_at of a record repeat what its
-# header says, for queries only; `squall audit verify` compares them.
+# header says, for queries only; `squall audit verify` compares them.  A record has one more column, recorded_at: when
+# it came in, by the same clock as leases; in no header, and NULL where a Squall wrote it that did not know the column.
 TABLES = """
 CREATE TABLE IF NOT EXISTS squall_head (
     id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, size BIGINT NOT NULL, frontier {blob} NOT NULL);
@@ -48,6 +49,9 @@ def create(database: Database) -> None:
     with database.transaction() as session:
         for statement in TABLES.format(blob=database.blob).strip().split(";\n"):
             session.write(statement)
+        if not session.rows(database.dated_sql):
+            for statement in database.dating():
+                session.write(statement)
         for name, statement in database.procedures().items():
             if session.rows("SELECT to_regproc(?)", name) == [(None,)]:
                 session.write(statement)

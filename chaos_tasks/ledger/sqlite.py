@@ -15,8 +15,9 @@ PREFIX = "sqlite:///"
 class SqliteDatabase(Database):
     """Never in WAL mode: SQLite 3.7.0 to 3.51.2, which most Pythons carry, can lose commits there."""
 
-    now_sql = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+    clock_sql = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
     blob = "BLOB"
+    dated_sql = "SELECT 1 FROM pragma_table_info('squall_record') WHERE name = 'recorded_at'"
     holds_sql = "instr(header, ?) > 0"
     driver_error = sqlite3.Error
 

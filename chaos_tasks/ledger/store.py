@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from chaos_tasks.ledger.header import Entry
 from chaos_tasks.model.record import Record, RecordKind, Stored
 
 PAGE = 500
+_NO_TIME_MS = 253_402_300_800_000  # the year 10000
 
 
 class Head(NamedTuple):
@@ -73,8 +74,9 @@ def _append(session: Session, record: Record) -> Stored:
     leaf = merkle.leaf_hash(entry.header)
     frontier, completed = merkle.push(frontier, size, leaf)
     session.write(
-        "INSERT INTO squall_record (seq, idem_key, run_id, kind, occurred_at, leaf_hash, header, salt, payload) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO squall_record "
+        "(seq, idem_key, run_id, kind, occurred_at, leaf_hash, header, salt, payload, recorded_at) "
+        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {session.clock_sql})",
         size,
         *_columns(record, entry),
     )
@@ -158,6 +160,19 @@ def records(database: Database, wanted: Wanted) -> Iterator[Stored]:
     params = [value for _, values in conditions for value in values]
     for row in raw_rows(database, where=where, params=params, after_seq=after_seq):
         yield header.decode(row.seq, row.entry)
+
+
+def recorded_at(database: Database, records: Iterable[Stored]) -> dict[int, datetime]:
+    """When each record came in, by its number and the database's clock; what it says itself where that is not kept."""
+    found = {one.seq: one.record.occurred_at for one in records}
+    seqs = list(found)
+    for begin in range(0, len(seqs), PAGE):
+        page = seqs[begin : begin + PAGE]
+        marks = ", ".join("?" * len(page))
+        for seq, at in database.read(f"SELECT seq, recorded_at FROM squall_record WHERE seq IN ({marks})", *page):
+            if isinstance(at, int) and 0 <= at < _NO_TIME_MS:  # SQLite keeps whatever was written there
+                found[int(seq)] = datetime.fromtimestamp(at / 1000, UTC)
+    return found
 
 
 def _last_before(database: Database, since: datetime) -> int:

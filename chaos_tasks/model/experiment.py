@@ -172,7 +172,7 @@ class StopCondition(Value):
     every: Duration = Field(timedelta(seconds=5), description="Time from one reading to the next.")
     grace: Duration = Field(timedelta(0), description="Readings so soon after the start of a trial do not count.")
     strikes: int = Field(1, ge=1, le=100, description="So many bad readings end it ...")
-    of: int = Field(1, ge=1, le=100, description="... among the last so many of a trial.")
+    of: int = Field(1, ge=1, le=100, description="... among the last so many: of a trial, or of a service.")
 
     @model_validator(mode="after")
     def _can_trip(self) -> Self:

@@ -16,7 +16,7 @@ class Reversibility(StrEnum):
     """What is left to do after a fault."""
 
     RESTORES = "restores"  # revert brings the prior state back; fingerprints are equal
-    SELF_HEALS = "self_heals"  # the target comes back by itself; revert waits for its health
+    SELF_HEALS = "self_heals"  # the target comes back by itself; revert sees to it that nothing of the fault acts on
     IRREVERSIBLE = "irreversible"  # allowed on disposable targets only
 
 
@@ -35,6 +35,12 @@ class Phase(StrEnum):
 OPEN_PHASES = frozenset({Phase.ARMED, Phase.INJECTING, Phase.INJECTED, Phase.REVERTING, Phase.UNREVERTED})
 CLOSED_PHASES = frozenset({Phase.REVERTED, Phase.ABANDONED})
 HARMFUL_PHASES = OPEN_PHASES - {Phase.ARMED}
+UNTOUCHED = OPEN_PHASES - {Phase.REVERTING, Phase.UNREVERTED}
+"""What nobody has tried to revert yet."""
+UNTRIED = OPEN_PHASES - {Phase.UNREVERTED}
+"""What nobody has tried to revert in vain."""
+HELD = UNTOUCHED & HARMFUL_PHASES
+"""What is in, or about to be, and nobody has tried to revert yet."""
 
 
 class Finding(StrEnum):

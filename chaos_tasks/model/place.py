@@ -10,6 +10,35 @@ from chaos_tasks.model.base import Value
 from chaos_tasks.model.formats import CsvDialect, Form, Format
 
 
+def principal_key(endpoint: str, principal: str) -> str:
+    """Name of the lock on a principal: the same for its name and its ARN, and however the endpoint is spelt."""
+    return f"iam:{_spelt(endpoint)}/{principal.rpartition('/')[2]}"
+
+
+def instance_key(endpoint: str, region: str, instance_id: str) -> str:
+    """Name of the lock on an instance."""
+    return f"ec2:{_spelt(endpoint)}/{region}/{instance_id}"
+
+
+def dag_key(url: str, dag_id: str) -> str:
+    """Name of the lock on the scheduled runs of a DAG."""
+    return f"airflow-dag:{_spelt(url)}/{dag_id}"
+
+
+def _not_known(number: int) -> bool:
+    return number == 0
+
+
+PidNamespace = Annotated[
+    int, Field(exclude_if=_not_known, description="Table of processes that the pid is of; 0: not known.")
+]
+"""As in /proc/self/ns/pid.  Left out where it is not known, so that an older record keeps its bytes and digest."""
+
+
+def _spelt(endpoint: str) -> str:
+    return endpoint.rstrip("/").lower()
+
+
 class DvcPlace(Value):
     """Data files in an isolated clone of a Git+DVC repository."""
 
@@ -40,7 +69,8 @@ class ProcessPlace(Value):
     host: str
     boot_id: str
     pid: int
-    start_time: float = Field(description="Process start, unix seconds as the kernel reports it.")
+    start_time: float = Field(description="Process start, seconds since the boot as the kernel counts them.")
+    pid_namespace: PidNamespace = 0
     pgid: int
     out: str
     checkpoints: str
@@ -83,7 +113,15 @@ class S3Place(Value):
     @property
     def key(self) -> str:
         """Name of the lock: access is taken from a principal, so that is what is held."""
-        return f"iam:{self.endpoint}/{self.principal}"
+        return principal_key(self.endpoint, self.principal)
+
+    @property
+    def policy_key(self) -> str:
+        """Name of the lock on the bucket's policy, which is read, changed and written whole: S3 has no compare-and-set.
+
+        Of two experiments on two principals of one bucket one would write the other's denial back, for good.
+        """
+        return f"s3-policy:{_spelt(self.endpoint)}/{self.bucket}"
 
 
 class InstancePlace(Value):
@@ -100,7 +138,7 @@ class InstancePlace(Value):
     @property
     def key(self) -> str:
         """Name of the lock."""
-        return f"ec2:{self.endpoint}/{self.region}/{self.instance_id}"
+        return instance_key(self.endpoint, self.region, self.instance_id)
 
 
 class TaskPlace(Value):
@@ -111,6 +149,7 @@ class TaskPlace(Value):
     boot_id: str
     pid: int
     start_time: float
+    pid_namespace: PidNamespace = 0
     dag_id: str
     run_id: str
     task_id: str

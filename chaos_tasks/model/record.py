@@ -5,7 +5,7 @@ Header and idempotency rules follow RFC 6962 logs as laid out in docs/adr/0003-l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -89,6 +89,16 @@ class RecordKind(StrEnum):
     PAYLOAD_ERASED = "payload.erased"
     CLONE_DELETED = "clone.deleted"
     FILES_PRUNED = "files.pruned"
+
+
+BEGINNINGS = frozenset({RecordKind.LOCKS_TAKEN, RecordKind.APPROVAL_REQUESTED, RecordKind.SEARCH_STARTED})
+"""What goes on with a run although an earlier try of it was refused."""
+
+
+def is_refused(kinds: Iterable[RecordKind]) -> bool:
+    """Whether a run with records of these kinds, in log order, was refused and has not gone on since."""
+    told = [kind for kind in kinds if kind is RecordKind.RUN_REFUSED or kind in BEGINNINGS]
+    return told[-1:] == [RecordKind.RUN_REFUSED]
 
 
 class Registered(Value):

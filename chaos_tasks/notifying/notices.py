@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from chaos_tasks.errors import SquallError, of_system
-from chaos_tasks.model.handle import CLOSED_PHASES, Fingerprint, HandleState
+from chaos_tasks.model.handle import CLOSED_PHASES, Fingerprint, HandleState, Phase
 from chaos_tasks.model.notice import Notice, NoticeKind, Sight
 from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.record import Act, Armed, RecordKind, Registered, Stored
@@ -37,6 +37,7 @@ def unreverted(ledger: LedgerReader, state: HandleState, *, why: str = "", at: d
             *_fingerprints(_before(records, handle.id), failed.after if failed else None),
             *looks(handle.place),
             Sight(name="then", text=f"{handle.place.key} is blocked for new experiments until this is reverted"),
+            *_next_try(state),
         ),
         command=f"squall revert {handle.id}",
         run_id=handle.run_id,
@@ -122,6 +123,12 @@ def why_of(error: BaseException) -> str:
     if isinstance(error, OSError):
         error = of_system(error)
     return error.message if isinstance(error, SquallError) else f"an error of Squall's own: {type(error).__name__}"
+
+
+def _next_try(state: HandleState) -> Iterator[Sight]:
+    if state.phase is Phase.UNREVERTED:
+        at = f"{state.lease_until:%Y-%m-%d %H:%M:%S} UTC"
+        yield Sight(name="next try", text=f"by the sweep, from {at} on; the command below tries at once")
 
 
 def _fingerprints(before: Fingerprint | None, after: Fingerprint | None) -> Iterator[Sight]:

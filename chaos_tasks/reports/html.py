@@ -15,6 +15,7 @@ from chaos_tasks.judging.reaction_wording import period
 from chaos_tasks.judging.timeline import Moment, moments
 from chaos_tasks.judging.wording import count, percent, seconds
 from chaos_tasks.model.experiment import KnownFinding
+from chaos_tasks.model.plan import Plan
 from chaos_tasks.model.reaction import ReactionDetail
 from chaos_tasks.model.record import SearchEnded
 from chaos_tasks.model.trial import Arm, Trial
@@ -47,6 +48,7 @@ class _Section:
     owner: str
     target: str
     hypothesis: str
+    by_hand: str
     sentence: str
     plan_sha256: str
     first_seq: int
@@ -101,6 +103,7 @@ def _section(dossier: Dossier) -> _Section:
         if asked
         else "no target",
         hypothesis=asked.experiment.hypothesis if asked else "",
+        by_hand=_by_hand(plan) if plan and not plan.search_id else "",
         sentence=verdict.sentence if verdict else dossier.search.sentence if dossier.search else dossier.refused,
         search=dossier.search,
         plan_sha256=dossier.plan_sha256,
@@ -116,6 +119,18 @@ def _section(dossier: Dossier) -> _Section:
         injections=dossier.facts.injections,
         lanes=lanes_chart(dossier),
     )
+
+
+def _by_hand(plan: Plan) -> str:
+    """What a person asked for instead of what the hypothesis speaks about; empty for a run as written."""
+    asked, told = plan.overrides, []
+    if asked.intensity is not None:
+        told.append(f"intensity {asked.intensity:g}")
+    if asked.hold_s is not None:
+        told.append(f"held for {seconds(asked.hold_s)}")
+    if asked.seeds is not None:
+        told.append(count(asked.seeds, "seed"))
+    return ", ".join(told)
 
 
 def _first_chart(dossier: Dossier) -> Markup:

@@ -285,15 +285,20 @@ def _state(dossier: Dossier | None) -> str:
 
 def _previous(dossier: Dossier, history: Sequence[Dossier]) -> Dossier | None:
     """The last judged run before this one and before its campaign."""
-    earlier = [one for one in history if one.seq_range < dossier.seq_range and one.verdict is not None]
+    earlier = [one for one in _earlier(dossier, history) if one.verdict is not None]
     if dossier.campaign_id:
         earlier = [one for one in earlier if one.campaign_id != dossier.campaign_id]
     return earlier[-1] if earlier else None
 
 
+def _earlier(dossier: Dossier, history: Sequence[Dossier]) -> list[Dossier]:
+    """Runs before it that asked the same: one at another intensity or hold says nothing about a change."""
+    return [one for one in history if one.seq_range < dossier.seq_range and one.by_hand == dossier.by_hand]
+
+
 def _since(dossier: Dossier, history: Sequence[Dossier]) -> datetime:
     since = dossier.started_at
-    for earlier in reversed([one for one in history if one.seq_range < dossier.seq_range]):
+    for earlier in reversed(_earlier(dossier, history)):
         if _state(earlier) != _state(dossier):
             break
         since = earlier.started_at

@@ -27,6 +27,12 @@ SWEEPER = "sweeper"
 LEFT = "sweeper left"
 """The heartbeat of a watcher that has ended: what it said before counts no more."""
 
+ON_PROCESSES = frozenset({"workload", "task"})
+"""Targets of steps whose place is a process, known once it runs; all other places are seen from every host."""
+
+CLOCK_STEP_S = 1.0
+"""By so much a clock that is kept right may be put back at once."""
+
 PRODUCTION = frozenset({"production", "prod", "live"})
 """Names of environments in which no scheduled run is attached to, whatever `environments` allows."""
 
@@ -92,6 +98,20 @@ def check_request(experiment: Experiment, target: Target, rules: Rules) -> None:
         _place(step, target)
     check_fork(experiment, target)
     _ladder(experiment, target)
+
+
+def check_again(plan: Plan, rules: Rules) -> None:
+    """What the owner of squall.toml may have taken back since the plan was registered; raises GuardTripped.
+
+    A run may have waited for hours, for somebody's yes or for its turn.
+    """
+    if plan.environment != rules.target_environment:
+        raise GuardTripped(
+            f"target {plan.target.name} is in environment {rules.target_environment!r} by now; "
+            f"run {plan.run_id} was planned, and allowed, for {plan.environment!r}",
+            remedy="start a new run",
+        )
+    check_request(plan.experiment, plan.target, rules)
 
 
 def check_world(plan: Plan, rules: Rules, ledger: LedgerReader, *, injecting: bool = False) -> None:
@@ -177,7 +197,7 @@ def _moment(step: Step, target: Target, rules: Rules) -> None:
             f"step {step.name}: {step.fault} needs a running Airflow task to act on",
             remedy="run this experiment through its DAG (`make up`, then trigger it), not with `squall run`",
         )
-    if step.target in ("workload", "task") and not step.fires_during:
+    if step.target in ON_PROCESSES and not step.fires_during:
         raise GuardTripped(
             f"step {step.name}: {step.fault} acts on a running process, so it needs a trigger during the workload",
             remedy="add `trigger: {at: progress, step: 50}` or another `at` than before",
@@ -304,24 +324,68 @@ def _ladder(experiment: Experiment, target: Target) -> None:
         )
 
 
-def last_watch(ledger: LedgerReader) -> datetime | None:
-    """When a sweeper that watches was last heard of; None for never, and where the last one has ended since."""
-    beat, left = ledger.last_beat(SWEEPER), ledger.last_beat(LEFT)
+def own_beat(host: str) -> str:
+    """Name of the heartbeat by which the sweepers of one host are known."""
+    return f"{SWEEPER}@{host}"
+
+
+def own_leave(host: str) -> str:
+    """Name of the heartbeat by which the last watcher of one host says that it has ended."""
+    return f"{LEFT}@{host}"
+
+
+def last_watch(ledger: LedgerReader, host: str = "") -> datetime | None:
+    """When a sweeper that watches was last heard of; None for never, and where the last one has ended since.
+
+    ``host``: only sweepers of that host count.
+    """
+    beats, leaves = (own_beat(host), own_leave(host)) if host else (SWEEPER, LEFT)
+    beat, left = ledger.last_beat(beats), ledger.last_beat(leaves)
     return None if beat is not None and left is not None and beat <= left else beat
+
+
+def is_fresh(beat: datetime | None, now: datetime, max_age_s: float) -> bool:
+    """Whether whoever beat is taken for alive: a beat from the future, where the database's clock was put back, is not.
+
+    It would look fresh for long, and says nothing.
+    """
+    return beat is not None and -CLOCK_STEP_S <= (now - beat).total_seconds() <= max_age_s
 
 
 def check_sweeper(max_age_s: float, ledger: LedgerReader) -> None:
     """Raise GuardTripped unless a sweeper watches: nothing may begin that nobody would put right."""
-    try:
-        beat, now = last_watch(ledger), ledger.now()
-    except (LedgerError, SetupError) as error:
-        raise GuardTripped(f"the sweeper's heartbeat cannot be read: {error.message}", remedy=error.remedy) from error
-    if beat is None or (now - beat).total_seconds() > max_age_s:
-        seen = "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
+    seen = _silent(max_age_s, ledger)
+    if seen:
         raise GuardTripped(
             f"no sweeper is watching (last heartbeat: {seen})",
             remedy="start one with `squall sweep --watch` (`squall up` supervises one)",
         )
+
+
+def check_own_sweeper(plan: Plan, rules: Rules, ledger: LedgerReader, host: str) -> None:
+    """To be asked on the machine whose processes are to be hurt: no other can see them, hence put them back.
+
+    Raises GuardTripped where none of its own sweepers watches and a step acts on a process.
+    """
+    bound = [step for step in plan.experiment.method if step.target in ON_PROCESSES]
+    seen = _silent(rules.sweeper_max_age_s, ledger, host) if bound and rules.require_sweeper else ""
+    if seen:
+        raise GuardTripped(
+            f"step {bound[0].name}: {bound[0].fault} acts on a process of {host}, which only a sweeper on {host} can "
+            f"put back, and none is watching there (last heartbeat: {seen})",
+            remedy=f"start `squall sweep --watch` on {host}, beside its worker: each machine needs one",
+        )
+
+
+def _silent(max_age_s: float, ledger: LedgerReader, host: str = "") -> str:
+    """When a sweeper was last heard of, where that is too long ago; empty while one watches."""
+    try:
+        beat, now = last_watch(ledger, host), ledger.now()
+    except (LedgerError, SetupError) as error:
+        raise GuardTripped(f"the sweeper's heartbeat cannot be read: {error.message}", remedy=error.remedy) from error
+    if is_fresh(beat, now, max_age_s):
+        return ""
+    return "never" if beat is None else f"{(now - beat).total_seconds():.0f} s ago"
 
 
 def _space(rules: Rules) -> None:

@@ -45,7 +45,7 @@ def within(plan: Plan, ledger: LedgerReader) -> None:
         payload = stored.record.payload
         if isinstance(payload, TrialStart) and payload.arm is not Arm.TREATMENT:
             continue
-        if ledger.now() - stored.record.occurred_at > limit:
+        if ledger.now() - ledger.recorded_at([stored])[stored.seq] > limit:
             raise GuardTripped(
                 f"the run is under fault for longer than guards.longest = {format_duration(limit)}",
                 remedy="ask fewer seeds, or raise guards.longest",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chaos_tasks.errors import GuardTripped, IdempotencyConflict, LedgerError, SetupError, SquallError
 from chaos_tasks.model.plan import Recorder
-from chaos_tasks.model.record import Note, Record, RecordKind
+from chaos_tasks.model.record import Note, Record, RecordKind, Stored
 from chaos_tasks.ports import Clock, Ledger, LedgerReader, LeverHandle
 
 NAME = "HALT"
@@ -89,22 +89,34 @@ class Seen:
 
 def in_ledger(ledger: LedgerReader) -> tuple[Pull, ...]:
     """Handles whose last record says that they are pulled; raises LedgerError."""
-    last: dict[str, Pull | None] = {}
-    for stored in ledger.records(run_id=LOG, kinds=(RecordKind.LEVER_PULLED, RecordKind.LEVER_RELEASED)):
-        payload = stored.record.payload
-        facts = payload.facts if isinstance(payload, Note) else {}
-        handle, by = str(facts.get("handle", COMMAND)), str(facts.get("by", "unknown"))
-        text = payload.text if isinstance(payload, Note) else "its record was erased"
-        on = stored.record.kind is RecordKind.LEVER_PULLED
-        last[handle] = Pull(handle, by, stored.record.occurred_at, text) if on else None
-    return tuple(one for one in last.values() if one is not None)
+    return tuple(_pull_of(handle, stored) for handle, stored in _last_pulls(ledger).items())
 
 
 def overdue(ledger: LedgerReader) -> bool:
     """Whether it was pulled so long ago that runs have had their time to revert themselves."""
-    now = ledger.now()
-    # A host's clock that is ahead must not make the sweeper wait: a pull from the future is overdue too.
-    return any(not timedelta(0) <= now - one.at <= timedelta(seconds=ITS_OWN_WAY_S) for one in in_ledger(ledger))
+    pulls = _last_pulls(ledger).values()
+    if not pulls:
+        return False
+    now, own_way = ledger.now(), timedelta(seconds=ITS_OWN_WAY_S)
+    # A clock that was set back must not make the sweeper wait: a pull from the future is overdue too.
+    return any(not timedelta(0) <= now - at <= own_way for at in ledger.recorded_at(pulls).values())
+
+
+def _last_pulls(ledger: LedgerReader) -> dict[str, Stored]:
+    """By handle, of those that are pulled."""
+    last: dict[str, Stored] = {}
+    for stored in ledger.records(run_id=LOG, kinds=(RecordKind.LEVER_PULLED, RecordKind.LEVER_RELEASED)):
+        payload = stored.record.payload
+        facts = payload.facts if isinstance(payload, Note) else {}
+        last[str(facts.get("handle", COMMAND))] = stored
+    return {handle: stored for handle, stored in last.items() if stored.record.kind is RecordKind.LEVER_PULLED}
+
+
+def _pull_of(handle: str, stored: Stored) -> Pull:
+    payload = stored.record.payload
+    if not isinstance(payload, Note):
+        return Pull(handle, "unknown", stored.record.occurred_at, "its record was erased")
+    return Pull(handle, str(payload.facts.get("by", "unknown")), stored.record.occurred_at, payload.text)
 
 
 @dataclass(frozen=True)

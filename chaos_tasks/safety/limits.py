@@ -3,7 +3,7 @@ counted is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from chaos_tasks import registry
 from chaos_tasks.errors import GuardTripped, IdempotencyConflict, LedgerError, SetupError, SquallError
+from chaos_tasks.model.handle import HARMFUL_PHASES
 from chaos_tasks.model.limits import BlastLimits, Limits
 from chaos_tasks.model.plan import Lock, Plan, Recorder
 from chaos_tasks.model.record import Note, Record, RecordKind, Registered, Stored
@@ -23,7 +24,11 @@ LOG = "squall-night"
 
 RACES = 16
 LOOK_BACK = timedelta(days=1)
-"""A fault that was put in so long before the night is still counted in it."""
+"""A fault that was put in so long before the night, and is out again, is still counted in it.  Records are found by
+what their hosts' clocks said: one that is further behind than this is not counted once its fault is out."""
+
+OUT = (RecordKind.REVERT_VERIFIED, RecordKind.HANDLE_ABANDONED)
+"""After these a fault is in no more, or its place is not."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,19 @@ def count(plan: Plan, limits: BlastLimits, ledger: Ledger, clock: Clock, recorde
 
 def minutes_in(ledger: LedgerReader, night: Night, *, environment: str = "", target: str = "") -> float:
     """Minutes of the night, so far, in which any fault was in; raises LedgerError."""
-    kinds = (RecordKind.INJECT_INTENT, RecordKind.REVERT_VERIFIED)
-    records = ledger.records(kinds=kinds, since=night.begins - LOOK_BACK)
+    kinds, since = (RecordKind.INJECT_INTENT, *OUT), night.begins - LOOK_BACK
+    records = [*_in_since_long(ledger, since), *ledger.records(kinds=kinds, since=since)]
     mine = (one for one in records if not environment or one.record.environment == environment)
-    spans = merged(_spans_in(_of_target(ledger, mine, target), night))
+    spans = merged(_spans_in(ledger, list(_of_target(ledger, mine, target)), night))
     return sum((span.end - span.start).total_seconds() for span in spans) / 60
+
+
+def _in_since_long(ledger: LedgerReader, before: datetime) -> Iterator[Stored]:
+    """Intents of what is in still, and went in before the records that are read: nobody could take it out."""
+    for state in ledger.handles(phases=HARMFUL_PHASES):
+        for stored in ledger.records(run_id=state.handle.run_id, kinds=(RecordKind.INJECT_INTENT,)):
+            if stored.record.handle_id == state.handle.id and stored.record.occurred_at < before:
+                yield stored
 
 
 def _counts(asked: Limits) -> bool:
@@ -136,7 +149,7 @@ def _check_runs(plan: Plan, scope: str, asked: Limits, night: Night, ledger: Led
     if asked.experiments_per_night is None:
         return
     taken = _numbers(ledger, scope, night)
-    if len(taken) >= asked.experiments_per_night and plan.run_id not in taken:
+    if len(taken) >= asked.experiments_per_night and not _is_counted(plan, scope, ledger):
         raise _enough_runs(scope, asked.experiments_per_night, night)
 
 
@@ -159,9 +172,9 @@ def _take_number(
 ) -> None:
     night = Night.of(limits, ledger.now())
     for _ in range(RACES):
-        taken = _numbers(ledger, scope, night)
-        if plan.run_id in taken:
+        if _is_counted(plan, scope, ledger):  # another process of the run may be faster
             return
+        taken = _numbers(ledger, scope, night)
         if len(taken) >= limit:
             raise _enough_runs(scope, limit, night)
         record = Record(
@@ -186,6 +199,17 @@ def _numbers(ledger: LedgerReader, scope: str, night: Night) -> list[str]:
     return [str(one.record.payload.facts.get("run")) if isinstance(one.record.payload, Note) else "" for one in found]
 
 
+def _is_counted(plan: Plan, scope: str, ledger: LedgerReader) -> bool:
+    """Whether it has its number, of whichever night: a run that lasts over noon is one run, of its first night."""
+    counted = ledger.records(kinds=(RecordKind.NIGHT_COUNTED,), since=plan.planned_at - LOOK_BACK)
+    return any(
+        isinstance(one.record.payload, Note)
+        and one.record.payload.facts.get("run") == plan.run_id
+        and one.record.run_id.startswith(f"{LOG}/{scope}/")
+        for one in counted
+    )
+
+
 def _log(scope: str, night: Night) -> str:
     return f"{LOG}/{scope}/{night.name}"
 
@@ -207,15 +231,18 @@ def _target_of(ledger: LedgerReader, run_id: str) -> str:
     return ""
 
 
-def _spans_in(records: Iterable[Stored], night: Night) -> Iterator[Span]:
-    """From intent to verified undo, cut to the night; what is not out yet is in until now."""
-    since: dict[str, datetime] = {}
+def _spans_in(ledger: LedgerReader, records: Sequence[Stored], night: Night) -> Iterator[Span]:
+    """From intent to verified undo, or where it was given up, cut to the night; what is not out yet is in until now.
+
+    By the ledger's clock, as the night is: a host's may have been set in between.
+    """
+    at, since = ledger.recorded_at(records), dict[str, datetime]()
     for stored in records:
         record = stored.record
         if record.kind is RecordKind.INJECT_INTENT:
-            since.setdefault(record.handle_id, record.occurred_at)
+            since.setdefault(record.handle_id, at[stored.seq])
         elif record.handle_id in since:
-            yield from _cut(since.pop(record.handle_id), record.occurred_at, night)
+            yield from _cut(since.pop(record.handle_id), at[stored.seq], night)
     for start in since.values():
         yield from _cut(start, night.now, night)
 

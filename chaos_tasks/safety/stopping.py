@@ -34,17 +34,21 @@ class Stopped(Value):
 
 
 class Tally:
-    """Counts the readings of one condition, from the start of each trial anew."""
+    """Counts the readings of one condition: from the start of each trial anew, if they are about the trial.
 
-    def __init__(self, condition: StopCondition) -> None:
+    What is there without any (a service) is counted through, or short trials would forgive it for ever.
+    """
+
+    def __init__(self, condition: StopCondition, *, per_trial: bool = True) -> None:
         self._condition = condition
+        self._per_trial = per_trial
         self._last: deque[WatchReading] = deque(maxlen=condition.of)
         self._all: deque[WatchReading] = deque(maxlen=KEPT)
         self._trial = ""
 
     def add(self, at: datetime, value: Reading, error: str, *, trial: str, in_grace: bool) -> Stopped | None:
         """Add a reading; why to stop, once there are enough bad ones."""
-        if trial != self._trial:
+        if self._per_trial and trial != self._trial:
             self._trial = trial
             self._last.clear()
         bad = bool(error) or is_bad(self._condition, value)

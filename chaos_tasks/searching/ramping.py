@@ -10,7 +10,7 @@ from chaos_tasks.engine import Engine, never
 from chaos_tasks.errors import GuardTripped, SquallError
 from chaos_tasks.judging.wording import one_line
 from chaos_tasks.model.plan import Pin
-from chaos_tasks.model.record import RecordKind, SearchEnded, SearchStarted
+from chaos_tasks.model.record import SearchEnded, SearchStarted
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.search import Answer, SearchKind, SearchRun
 from chaos_tasks.model.verdict import Outcome, Reason, Response, Verdict
@@ -71,7 +71,7 @@ class Ramps:
         for run_id in self._runs(search_id, started):
             if not judged(self._ledger, run_id):
                 Asking(self.engine).close(run_id)
-        if not self._levels(search_id, started) and run.stored(RecordKind.RUN_REFUSED):
+        if not self._levels(search_id, started) and run.is_refused():
             return None
         gone = GuardTripped("the process that ran the ramp ended before it was over")
         return self._end(SearchLog(self.engine, search_id), started, gone)

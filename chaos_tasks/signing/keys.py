@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from chaos_tasks import reading
 from chaos_tasks.errors import SetupError, SignatureInvalid
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def load_signing_key(path: Path) -> SigningKey:
 def load_verify_keys(path: Path) -> tuple[VerifyKey, ...]:
     """The vkeys in a file, one a line; empty lines and lines that begin with # are left out."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = reading.text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"the keys in {path} cannot be read ({type(error).__name__})", remedy="mend [keys]") from error
     return tuple(VerifyKey.parse(line) for line in lines if line.strip() and not line.startswith("#"))

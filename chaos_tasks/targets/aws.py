@@ -13,6 +13,7 @@ from chaos_tasks.model.base import canonical
 from chaos_tasks.ports import Clock
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
@@ -39,10 +40,12 @@ def errors() -> tuple[type[Exception], ...]:
 
 
 def error_code(error: Exception) -> str:
-    """AWS's code, or an empty text when there was no answer at all."""
+    """AWS's code, or the status of an answer without one; an empty text when there was no answer at all."""
     from botocore.exceptions import ClientError
 
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+    if not isinstance(error, ClientError):
+        return ""
+    return str(error.response.get("Error", {}).get("Code", "")) or f"HTTP {_status(error)}"
 
 
 def remedy(error: Exception) -> str:
@@ -65,8 +68,11 @@ def passes_by_itself(error: Exception) -> bool:
 
     if not isinstance(error, ClientError):
         return True
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return error_code(error) in PASSING or status >= 500
+    return error_code(error) in PASSING or _status(error) >= 500
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def persist(clock: Clock, act: Callable[[], T], *, within_s: float, first_pause_s: float = 0.2) -> T:
@@ -147,10 +153,13 @@ def statements(policy: Document | None) -> list[Document]:
 
 
 def with_statements(policy: Document | None, added: Sequence[Document]) -> Document:
-    """The policy with these statements in place of any of the same Sid."""
+    """The policy with these statements in place of any of the same Sid.
+
+    One that names no version keeps none: it would read its `${...}` otherwise, for good.
+    """
     sids = {statement["Sid"] for statement in added}
     kept = [statement for statement in statements(policy) if statement.get("Sid") not in sids]
-    return {"Version": "2012-10-17", **(policy or {}), "Statement": _json([*kept, *added])}
+    return {**(policy or {"Version": "2012-10-17"}), "Statement": _json([*kept, *added])}
 
 
 def without_statements(policy: Document, sids: Iterable[str]) -> Document | None:

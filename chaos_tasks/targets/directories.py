@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -22,14 +23,24 @@ def keeps_bytes(objects: Objects, file: DataFile) -> bool:
 
 
 def lay_out(objects: Objects, folder: DataFile, target: Path) -> None:
-    """Replace ``target`` by the directory, each file a copy that was checked by its MD5."""
+    """Replace ``target`` by the directory, each file a copy that was checked by its MD5.
+
+    Raises InterruptedError, with ``target`` as it is, where another process has laid it out meanwhile: one that slept
+    would else put the few files that it still had to copy in the place of all.
+    """
     partial = target.with_name(f".{target.name}.squall-partial")
     discard(partial)
     partial.mkdir()
+    wanted: dict[str, int] = {}
     for entry in manifests.entries(objects.path(folder.md5)):
         file = partial / _within(entry.name)
         file.parent.mkdir(parents=True, exist_ok=True)
         copy_verified(objects.path(entry.md5), file, entry.md5)
+        wanted[entry.name] = objects.path(entry.md5).stat().st_size
+    # By size: whoever copies at the same time does so under the same names, and half of its file may be among ours.
+    if {name: path.stat().st_size for name, path in _files(partial).items()} != wanted:
+        discard(partial)
+        raise InterruptedError(errno.EINTR, "it was laid out by somebody else at the same time", str(target))
     put_in_place(partial, target)
 
 
@@ -62,7 +73,11 @@ def put_in_place(partial: Path, path: Path) -> None:
         old = path.with_name(f".{path.name}.squall-old")
         discard(old)
         os.replace(path, old)
-        os.replace(partial, path)
+        try:
+            os.replace(partial, path)
+        except FileNotFoundError:  # another process has taken it for a dead one's: what was there stays
+            os.replace(old, path)
+            raise
         discard(old)
     else:
         os.replace(partial, path)

@@ -24,7 +24,7 @@ from chaos_tasks.errors import SetupError
 from chaos_tasks.model.base import Value, canonical
 from chaos_tasks.model.formats import FOLDERS
 from chaos_tasks.model.target import DvcSource
-from chaos_tasks.targets import dvc_config, git, manifests
+from chaos_tasks.targets import dvc_alone, dvc_config, git, manifests
 from chaos_tasks.targets.directories import discard, is_laid_out, keep_folder, keeps_bytes, lay_out
 from chaos_tasks.targets.dvc_bytes import bring, file_of, git_clone, inside, look_up, readable
 from chaos_tasks.targets.dvc_bytes import dvc_command as dvc_command
@@ -334,8 +334,9 @@ def reset_to(clone: Path, commit: str, environment: Mapping[str, str] | None = N
         if not is_placed(clone, path, file):
             place_file(clone, path, file)
             rewritten.append(path)
-        for partial in (clone / path).parent.glob(f".{Path(path).name}.squall-*"):
-            discard(partial)
+        for left in (f".{Path(path).name}.squall-*", f"{dvc_alone.PREFIX}*"):
+            for partial in (clone / path).parent.glob(left):
+                discard(partial)
     return rewritten
 
 

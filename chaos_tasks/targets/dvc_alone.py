@@ -16,13 +16,14 @@ from chaos_tasks.targets.dvc_bytes import dvc_command
 from chaos_tasks.targets.objects import Objects
 
 NAME = "file"
+PREFIX = ".squall-alone-"
 
 
 def ask(
     command: str, cache: Objects, remote: Objects, md5: str, size: int, target: Path
 ) -> subprocess.CompletedProcess[str]:
     """`dvc checkout` or `dvc pull` of an object of this cache and remote; what is handed out is put at ``target``."""
-    with tempfile.TemporaryDirectory(prefix=".squall-alone-", dir=target.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=target.parent) as folder:
         repo = Path(folder)
         (repo / ".dvc" / "tmp").mkdir(parents=True)
         (repo / ".dvc" / "config").write_text(

@@ -21,45 +21,106 @@ import psutil
 from chaos_tasks.errors import SetupError
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.base import Value
-from chaos_tasks.model.place import ProcessPlace, TaskPlace
+from chaos_tasks.model.place import PidNamespace, ProcessPlace, TaskPlace
 
 MARK_VARIABLE = "SQUALL_LAUNCH"
 """Environment variable `<trial id>#<launch>` that all which a workload starts inherits."""
 
-SAME_START_S = 1.5
-"""Start times this close are the same: the kernel's boot time, to which they are relative, moves with the clock."""
+SAME_START_S = 0.05
+"""Start times this close are the same: the kernel counts them in hundredths."""
+
+WALL_S = 1e9
+"""A start time above this is one by the wall clock, as older records have it; it is lost when that is set.
+
+The wall clock passed it in 2001; a machine has been up for so long after 31 years.
+"""
+
+SAME_WALL_S = 1.5
+
+ENDED = frozenset("ZXx")
+"""States of a process that only waits to be reaped, or is being so."""
+
+MACHINES_TABLE = 0xEFFFFFFC
+"""Number of the table of processes that lasts as long as the boot (include/linux/proc_ns.h); others end before."""
+
+FIRST_PID = 1
+"""Of each table of processes; it begins and ends with it."""
 
 KILL_WAIT_S = 5.0
 POLL_S = 0.02
 
 
 class ProcessIdentity(Value):
-    """Pid, start time (unix seconds), boot and host."""
+    """Pid, start time, boot and host, and the table of processes that the pid is of.
+
+    The start time is in seconds since the boot: by the wall clock a process would not be known again once that was
+    set, and would be taken for gone, neither continued nor ended.
+    """
 
     host: str
     boot_id: str
     pid: int
     start_time: float
+    pid_namespace: PidNamespace = 0
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity | None:
         """None if there is no such process, or if it has ended and only waits to be reaped."""
         started = _start_time(pid)
-        return None if started is None else cls(host=host(), boot_id=boot_id(), pid=pid, start_time=started)
+        if started is None:
+            return None
+        return cls(host=host(), boot_id=boot_id(), pid=pid, start_time=started, pid_namespace=pid_namespace())
+
+    @classmethod
+    def mine(cls) -> ProcessIdentity:
+        """The process that asks."""
+        found = cls.of(os.getpid())
+        assert found is not None  # noqa: S101  (it is the one that runs this line)
+        return found
 
     @classmethod
     def of_place(cls, place: ProcessPlace | TaskPlace) -> ProcessIdentity:
         """The process that a place names."""
-        return cls(host=place.host, boot_id=place.boot_id, pid=place.pid, start_time=place.start_time)
+        return cls(**{name: getattr(place, name) for name in cls.model_fields})
+
+    def as_task(self, *, dag_id: str, run_id: str, task_id: str, try_number: int) -> TaskPlace:
+        """This process as the place of the Airflow task that it runs."""
+        return TaskPlace(**self.model_dump(), dag_id=dag_id, run_id=run_id, task_id=task_id, try_number=try_number)
 
     def is_here(self) -> bool:
-        """Whether it runs, or ran, on this machine since it booted: elsewhere nothing can be said about it."""
+        """Whether it runs, or ran, where this process can see it: of others nothing can be said."""
+        return self._is_of_this_boot() and not self._is_of_another_table()
+
+    def is_beside(self) -> bool:
+        """Whether another container of this host has it, under a pid that means nothing here.
+
+        That table of processes is another than this one, and not one that this one came after: a container that is
+        started anew has a new table, and what ran in its old one has ended with that.
+        """
+        if not self._is_of_this_boot() or not self._is_of_another_table():
+            return False
+        begun = _start_time(FIRST_PID)  # None where /proc hides it: what cannot be told is not proved
+        return self.pid_namespace == MACHINES_TABLE or begun is None or begun < self.start_time
+
+    def _is_of_this_boot(self) -> bool:
         return self.host == host() and self.boot_id == boot_id()
+
+    def _is_of_another_table(self) -> bool:
+        here, there = pid_namespace(), self.pid_namespace
+        return 0 not in (here, there) and here != there
 
     def is_alive(self) -> bool:
         """True only while this very process runs; a stopped one is alive, a zombie is not."""
         started = _start_time(self.pid)
-        return self.is_here() and started is not None and abs(started - self.start_time) < SAME_START_S
+        if not self.is_here() or started is None:
+            return False
+        if self.start_time > WALL_S:
+            return abs(psutil.boot_time() + started - self.start_time) < SAME_WALL_S
+        return abs(started - self.start_time) < SAME_START_S
+
+    def began_at(self) -> float:
+        """When it started, in unix seconds by today's wall clock."""
+        return self.start_time if self.start_time > WALL_S else psutil.boot_time() + self.start_time
 
     def send(self, how: int) -> bool:
         """Send a signal to this very process; False when it is gone."""
@@ -120,16 +181,23 @@ def host() -> str:
     return socket.gethostname()
 
 
+@lru_cache(maxsize=1)
+def pid_namespace() -> int:
+    """Number of the table of processes that this one sees; 0 where the kernel does not tell."""
+    with suppress(OSError):
+        return Path("/proc/self/ns/pid").stat().st_ino
+    return 0
+
+
 def actor(run_id: str, step: str, *, try_number: int = 0) -> Actor:
     """This process, about to take a run for one of its steps."""
-    me = psutil.Process()
     return Actor(
         run_id=run_id,
         step=step,
         host=host(),
         boot_id=boot_id(),
-        pid=me.pid,
-        start_time=me.create_time(),
+        pid=os.getpid(),
+        start_time=_start_time(os.getpid()) or 0.0,
         try_number=try_number,
     )
 
@@ -163,9 +231,12 @@ def is_alive(place: ProcessPlace | TaskPlace) -> bool:
 
 def is_stopped(pid: int) -> bool:
     """Whether the process is in state T (stopped by a signal)."""
-    with suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    return False
+    return _status(pid) == psutil.STATUS_STOPPED
+
+
+def is_traced(pid: int) -> bool:
+    """Whether the process is in state t (held by a debugger): a stop by a signal is not seen below that."""
+    return _status(pid) == psutil.STATUS_TRACING_STOP
 
 
 def group(place: ProcessPlace) -> tuple[ProcessIdentity, ...]:
@@ -247,11 +318,23 @@ def _on_gpus() -> Iterator[GpuProcess]:
 
 
 def _start_time(pid: int) -> float | None:
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-            return process.create_time()
+    """Seconds since the boot; None for a process that has ended, reaped or not."""
+    with suppress(OSError, ValueError, IndexError):
+        state, *fields = _stat(pid)
+        if state not in ENDED:
+            return int(fields[18]) / os.sysconf("SC_CLK_TCK")
     return None
+
+
+def _status(pid: int) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return str(psutil.Process(pid).status())
+    return ""
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of proc_pid_stat(5) from the third, the state, on."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
 
 
 def _replaced(place: ProcessPlace) -> bool:
@@ -263,7 +346,7 @@ def _look() -> _Seen:
     seen = _Seen({}, {}, {})
     for pid in psutil.pids():
         with suppress(OSError, ValueError, IndexError):  # ended while we looked
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            fields = _stat(pid)
             seen.parent[pid], seen.group[pid], seen.session[pid] = int(fields[1]), int(fields[2]), int(fields[3])
     return seen
 

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from threading import RLock
 
 from chaos_tasks.errors import Fenced, IdempotencyConflict, LeaseRenewed, LedgerError, Queued, TargetBusy
-from chaos_tasks.model.actor import Actor, Taken
+from chaos_tasks.model.actor import Actor, Taken, latest_try
 from chaos_tasks.model.consent import LOG
 from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, Handle, HandleState, Phase
 from chaos_tasks.model.permit import RUN_KINDS, already_used, consumption, refuse_own_words
 from chaos_tasks.model.plan import Lock
 from chaos_tasks.model.record import Record, RecordKind, Stored
 from chaos_tasks.model.waiting import Waiting
+from chaos_tasks.own_leases import OwnLeases
 from chaos_tasks.ports import Clock
 
 MAY_STILL_SAY = frozenset(
@@ -46,6 +47,7 @@ class MemoryLedger:
     clock: Clock
     broken: str = ""
     _log: list[Stored] = field(default_factory=list)
+    _recorded: dict[int, datetime] = field(default_factory=dict)
     _by_key: dict[str, Stored] = field(default_factory=dict)
     _handles: dict[str, HandleState] = field(default_factory=dict)
     _fenced: dict[str, str] = field(default_factory=dict)
@@ -56,6 +58,11 @@ class MemoryLedger:
     _actors: dict[str, list[Actor]] = field(default_factory=dict)
     _acting: dict[str, int] = field(default_factory=dict)
     _guard: RLock = field(default_factory=RLock)
+    own_leases: OwnLeases = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Leases of this process, by the clock that a test moves."""
+        self.own_leases = OwnLeases(self.clock.monotonic)
 
     def of_another_process(self) -> MemoryLedger:
         """The same ledger as another process has it open: under no incarnation yet."""
@@ -80,6 +87,11 @@ class MemoryLedger:
             later = self._log[after_seq + 1 :]
             found = [stored for stored in later if _wanted(stored.record, run_id, kinds, since, until)]
             return [stored for stored in found if experiment in (None, stored.record.experiment)]
+
+    def recorded_at(self, records: Iterable[Stored]) -> dict[int, datetime]:
+        """When each record came in, by its number and the database's clock."""
+        with self._guard:
+            return {one.seq: self._recorded.get(one.seq, one.record.occurred_at) for one in records}
 
     def handles(
         self, *, run_id: str | None = None, phases: Iterable[Phase] = (), expired: bool = False
@@ -170,6 +182,7 @@ class MemoryLedger:
                 self._put(state.handle, state.phase, until)
             for held in self._locks:
                 held.lease_until = until if held.run_id == run_id else held.lease_until
+            self.own_leases.renewed(run_id, self.clock.monotonic() + lease_s)
             return until
 
     def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
@@ -239,6 +252,16 @@ class MemoryLedger:
         with self._guard:
             return list(self._line.values())
 
+    def held_until(self, run_id: str) -> datetime | None:
+        """When the lease of a run's locks is or was over; None where it holds none."""
+        with self._guard:
+            return max((held.lease_until for held in self._locks if held.run_id == run_id), default=None)
+
+    def last_actor(self, run_id: str) -> Actor | None:
+        """The process that took a run last, alive or not."""
+        with self._guard:
+            return self._actors[run_id][-1] if self._actors.get(run_id) else None
+
     def release(self, run_id: str) -> None:
         """Give back all locks of a run, and its place in line."""
         with self._guard:
@@ -252,15 +275,24 @@ class MemoryLedger:
             self._require_up()
             mine, line = self.acting(actor.run_id), self._actors.setdefault(actor.run_id, [])
             if mine:
-                line[-1] = line[-1].model_copy(update={"step": actor.step})
+                if not actor.try_number:
+                    line[-1] = line[-1].model_copy(update={"step": actor.step})
                 return Taken(incarnation=mine)
-            latest = max((one.try_number for one in line if one.step == actor.step), default=0)
-            if 0 < actor.try_number < latest:
-                raise Fenced(f"try {actor.try_number} of {actor.step} comes after try {latest}", remedy="end it")
+            self.check_enter(actor)
             before = next((one for one in reversed(line) if one.step == actor.step), None)
             line.append(actor)
             self._acting[actor.run_id] = len(line)
             return Taken(incarnation=len(line), before=before)
+
+    def check_enter(self, actor: Actor) -> None:
+        """Raise Fenced where ``enter`` would."""
+        with self._guard:
+            if self.acting(actor.run_id):
+                return
+            line = self._actors.get(actor.run_id, ())
+            latest = latest_try(((one.step, one.try_number) for one in line), actor.step)
+            if 0 < actor.try_number < latest:
+                raise Fenced(f"try {actor.try_number} of {actor.step} comes after try {latest}", remedy="end it")
 
     def act_as(self, run_id: str, incarnation: int) -> None:
         """Act under an incarnation that another process took."""
@@ -343,6 +375,7 @@ class MemoryLedger:
     def _write(self, record: Record) -> Stored:
         stored = Stored(seq=len(self._log), leaf_sha256=record.content_sha256, record=record)
         self._log.append(stored)
+        self._recorded[stored.seq] = self.now()
         self._by_key[record.idem_key] = stored
         return stored
 

@@ -20,7 +20,7 @@ from chaos_tasks.ports import LedgerReader
 from chaos_tasks.redacting import redacted
 from chaos_tasks.tracking.artifacts import write_artifacts
 from chaos_tasks.tracking.content import RunView, arms, experiment_view, trial_view
-from chaos_tasks.tracking.reach import reachable
+from chaos_tasks.tracking.reach import alone, reachable
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run, RunTag
@@ -87,7 +87,8 @@ class MlflowPublisher:
         if self._client is None:
             from mlflow.tracking import MlflowClient
 
-            self._client = MlflowClient(tracking_uri=self.uri)
+            with alone(self.uri):
+                self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
     def _publish(self, dossier: Dossier, night: str) -> str:
@@ -180,7 +181,9 @@ class MlflowPublisher:
     def _make_experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
-        location = f"{self.artifacts.rstrip('/')}/{EXPERIMENT}" if self.artifacts else None
+        # A server that is told a folder has its clients write there, each on its own disk.
+        own = bool(self.artifacts) and not self.uri.startswith("http")
+        location = f"{self.artifacts.rstrip('/')}/{EXPERIMENT}" if own else None
         try:
             return str(self.client().create_experiment(EXPERIMENT, artifact_location=location))
         except MlflowException:

@@ -174,16 +174,7 @@ def _process(seen: DagRunSeen, wanted: TaskAddress, one: TrySeen) -> TaskPlace |
             f"pid {one.pid}, which Airflow names for {wanted}, is a process that did not begin with it",
             remedy="see whether Airflow's worker shares this host's process table and clock",
         )
-    return TaskPlace(
-        host=found.host,
-        boot_id=found.boot_id,
-        pid=found.pid,
-        start_time=found.start_time,
-        dag_id=seen.dag_id,
-        run_id=seen.run_id,
-        task_id=wanted.task_id,
-        try_number=wanted.try_number,
-    )
+    return found.as_task(dag_id=seen.dag_id, run_id=seen.run_id, task_id=wanted.task_id, try_number=wanted.try_number)
 
 
 def process_here(one: TrySeen) -> ProcessIdentity | None:
@@ -202,7 +193,7 @@ def is_here(hostname: str) -> bool:
 
 
 def _began_with(found: ProcessIdentity, one: TrySeen) -> bool:
-    return one.started_at is not None and abs(found.start_time - one.started_at.timestamp()) <= BEGAN_WITHIN_S
+    return one.started_at is not None and abs(found.began_at() - one.started_at.timestamp()) <= BEGAN_WITHIN_S
 
 
 def _over(wanted: TaskAddress, state: str) -> WorkloadError:

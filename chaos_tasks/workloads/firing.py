@@ -13,7 +13,7 @@ from chaos_tasks import acts, registry
 from chaos_tasks.acts import ActParts
 from chaos_tasks.errors import SquallError, WorkloadError
 from chaos_tasks.faults.base import FaultContext
-from chaos_tasks.model.handle import CLOSED_PHASES, OPEN_PHASES, Handle, Phase
+from chaos_tasks.model.handle import CLOSED_PHASES, HARMFUL_PHASES, OPEN_PHASES, Handle, Phase
 from chaos_tasks.model.place import Place, ProcessPlace
 from chaos_tasks.model.record import Act, Note, Record, RecordKind
 from chaos_tasks.model.spec import FiringSpec, TrialSpec
@@ -182,7 +182,10 @@ class FiringDesk:
 
     def _undo_unrecorded(self, one: _Active) -> str:
         """Without a ledger the sweep will record it later; the target does not have to wait for that."""
+        if one.handle.id not in one.parts.begun:  # what is not as it was armed is others' work
+            return "nothing was put in"
         try:
+            acts.refuse_overdue(self._ledger, one.handle.run_id)
             return f"undone without a record: {acts.undo_unrecorded(one.parts, one.handle).summary}"
         except Exception as error:  # noqa: BLE001  a fault's own bug is said; the other holds must still be reverted
             return f"not undone: {_say(error)}"
@@ -219,9 +222,11 @@ class FiringDesk:
         self.firings.append(_from_records(firing, records, self._claimed_at(firing)))
         state = self._ledger.handle(_firing_id(firing))
         if state is not None and state.phase not in CLOSED_PHASES:
-            self._activate(self._parts(firing), state.handle, 0.0)
-            goes_on = state.phase is Phase.INJECTED and not self._active[-1].blocks_restart
-            self._active[-1].until = float("inf") if goes_on else float("-inf")
+            active = self._activate(self._parts(firing), state.handle, 0.0)
+            if state.phase in HARMFUL_PHASES:
+                active.parts.begun.add(state.handle.id)
+            goes_on = state.phase is Phase.INJECTED and not active.blocks_restart
+            active.until = float("inf") if goes_on else float("-inf")
 
     def _claimed_at(self, firing: FiringSpec) -> Record | None:
         for stored in self._ledger.records(run_id=self._spec.run_id, kinds=(RecordKind.TRIGGER_CLAIMED,)):

@@ -24,9 +24,11 @@ class LeaseKeeper:
         lease_s: float,
         clock: Clock,
         renew_faults: Callable[[Ledger], None] = lambda ledger: None,
+        renewed: Callable[[float], None] = lambda until: None,
     ) -> None:
         self.lost = ""
         self._renew_faults = renew_faults
+        self._tell = renewed
         self._open_ledger = open_ledger
         self._run_id = run_id
         self._lease_s = lease_s
@@ -57,6 +59,7 @@ class LeaseKeeper:
                 began = self._clock.monotonic()
                 ledger.renew(self._run_id, lease_s=self._lease_s)
                 self._renewed_at = began
+                self._tell(began + self._lease_s)
                 self._renew_faults(ledger)
             except Fenced as error:
                 self.lost = error.message

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -20,6 +21,7 @@ from chaos_tasks.model.trial import Trial, TrialStatus
 from chaos_tasks.ports import Clock
 from chaos_tasks.workloads.fencing import end_trial
 from chaos_tasks.workloads.journal import Journal, past_launches
+from chaos_tasks.workloads.renewal_slot import VARIABLE, RenewalSlot
 from chaos_tasks.workloads.reply import Reply
 
 MODULE = "chaos_tasks.workloads.supervisor"
@@ -30,13 +32,24 @@ CLOSE_S = 30.0  # time for receipts and reverts of holds
 class SupervisedRunner:
     """One supervisor for many trials; implements ports.TrialRunner.
 
-    ``environment`` is the whole environment of the supervisor (SQUALL_LEDGER_URL in it); ``log`` takes its stderr.
+    ``environment`` is the whole environment of the supervisor (SQUALL_LEDGER_URL in it); ``log`` takes its stderr;
+    ``renewed`` hears until when (monotonic seconds) it has renewed its run.
     """
 
-    def __init__(self, *, environment: Mapping[str, str], log: Path | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str],
+        log: Path | None = None,
+        clock: Clock | None = None,
+        renewed: Callable[[str, float], None] = lambda run_id, until: None,
+    ) -> None:
         self._environment = dict(environment)
         self._log = log
         self._clock = clock or SystemClock()
+        self._renewed = renewed
+        self._slot = RenewalSlot.make()
+        self._run_id = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
@@ -47,6 +60,13 @@ class SupervisedRunner:
 
     def run(self, spec: TrialSpec) -> Trial:
         """Run one trial to its end; VOID when the supervisor dies, ABORTED when `close` ends it from elsewhere."""
+        self._run_id = spec.run_id
+        try:
+            return self._answered(spec)
+        finally:
+            self._hear()
+
+    def _answered(self, spec: TrialSpec) -> Trial:
         started_at = self._clock.now()
         line = self._ask(self._supervisor(), spec)
         if not line.endswith(b"\n"):  # it died, or was told to go, without an answer
@@ -77,6 +97,13 @@ class SupervisedRunner:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+        self._hear()
+
+    def _hear(self) -> None:
+        """Whatever became of the supervisor, and however its trial ended."""
+        until = self._slot.read()
+        if until is not None:
+            self._renewed(self._run_id, until)
 
     def _ask(self, process: subprocess.Popen[bytes], spec: TrialSpec) -> bytes:
         assert process.stdin is not None  # noqa: S101  (both pipes are made in _start)
@@ -95,15 +122,22 @@ class SupervisedRunner:
         return self._process
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = (sys.executable, "-m", MODULE)
-        pipe = subprocess.PIPE
         if self._log is None:
-            return subprocess.Popen(command, env=self._environment, stdin=pipe, stdout=pipe, start_new_session=True)
+            return self._started(stderr=None)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as stream:
-            return subprocess.Popen(
-                command, env=self._environment, stdin=pipe, stdout=pipe, stderr=stream, start_new_session=True
-            )
+            return self._started(stderr=stream)
+
+    def _started(self, *, stderr: BinaryIO | None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            (sys.executable, "-m", MODULE),
+            env={**self._environment, VARIABLE: str(self._slot.fd)},
+            pass_fds=(self._slot.fd,),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
 
     def _unanswered(self, spec: TrialSpec, started_at: datetime) -> Trial:
         """The supervisor is gone: nothing of its trial may go on, and the trial says nothing."""

@@ -26,6 +26,7 @@ from chaos_tasks.ports import Clients
 from chaos_tasks.redacting import know_environment, redacted
 from chaos_tasks.telemetry.opening import from_variable, open_teller
 from chaos_tasks.telemetry.telling import Teller
+from chaos_tasks.workloads.renewal_slot import VARIABLE, RenewalSlot
 from chaos_tasks.workloads.reply import Reply
 from chaos_tasks.workloads.trial_run import TrialRun, World
 
@@ -88,7 +89,13 @@ def _world(stop: Event) -> World:
         make_clients=_clients,
         clock=SystemClock(),
         stop=stop,
+        renewed=_slot_writer(),
     )
+
+
+def _slot_writer() -> Callable[[float], None]:
+    fd = os.environ.get(VARIABLE, "")
+    return RenewalSlot(int(fd)).write if fd else lambda until: None
 
 
 @lru_cache(maxsize=1)

@@ -46,6 +46,8 @@ class World:
     clock: Clock
     stop: Event = field(default_factory=Event)
     find_fault: Callable[[str], registry.AnyFault] = registry.fault
+    renewed: Callable[[float], None] = lambda until: None
+    """Hears until when (monotonic seconds) the run was renewed, each time."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class TrialRun:
             folder.mkdir(parents=True, exist_ok=True)
         self._take_up()
         spec = self._spec
-        keeper = LeaseKeeper(self._open_ledger, spec.run_id, spec.lease_s, self._clock, self._renew_faults)
+        keeper = LeaseKeeper(
+            self._open_ledger, spec.run_id, spec.lease_s, self._clock, self._renew_faults, self._world.renewed
+        )
         with guarded(f"{spec.trial_id}#{os.getpid()}."), keeper as lease, ExitStack() as undo:
             undo.callback(self._end_companions)
             undo.callback(self._desk.revert_all)
@@ -125,9 +129,8 @@ class TrialRun:
             self._reached.append((launch.first_step, highest))
         if past:
             self._started_at = min(self._started_at, past[0].launch.started_at)
-        me = ProcessIdentity.of(os.getpid())
-        if me is not None:
-            self._journal.append(Began(at=self._clock.now(), trial_id=self._spec.trial_id, supervisor=me))
+        began = Began(at=self._clock.now(), trial_id=self._spec.trial_id, supervisor=ProcessIdentity.mine())
+        self._journal.append(began)
 
     def _lay_out_fork(self) -> _Ending | None:
         """Once, before the first launch: a later one goes on from the trial's own checkpoints."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Iterable
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 TEMPORARY_RUN = "__airflow_temporary_run_"
 CAMPAIGN = "campaign_id"
 """Key of a run's conf that the nightly DAG sets; not on the form, since no person should."""
+
+NOT_ASKED = frozenset({CAMPAIGN, "openlineage"})
+"""Keys that no person sets: ours, and the parent that OpenLineage's provider adds to the conf of a triggered run."""
 
 
 def squall_run_id(context: Context) -> str:
@@ -47,21 +49,10 @@ def recorder_of(context: Context) -> Recorder:
 
 def task_place(context: Context) -> TaskPlace:
     """This task process, so that a fault can find it and never another one."""
-    import psutil
-
-    from chaos_tasks.lab.processes import boot_id
+    from chaos_tasks.composition import this_process
 
     ti = context["ti"]
-    return TaskPlace(
-        host=socket.gethostname(),
-        boot_id=boot_id(),
-        pid=os.getpid(),
-        start_time=psutil.Process().create_time(),
-        dag_id=ti.dag_id,
-        run_id=ti.run_id,
-        task_id=ti.task_id,
-        try_number=ti.try_number,
-    )
+    return this_process().as_task(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, try_number=ti.try_number)
 
 
 def conf_of(context: Context) -> dict[str, object]:
@@ -77,7 +68,7 @@ def overrides_of(context: Context, allowed: Iterable[str]) -> Overrides:
     """
     conf = conf_of(context)
     fields = set(allowed)
-    unknown = sorted(set(conf) - fields - {CAMPAIGN})
+    unknown = sorted(set(conf) - fields - NOT_ASKED)
     if unknown:
         raise GuardTripped(
             f"the run's conf has unknown keys: {', '.join(unknown)}",

@@ -32,11 +32,10 @@ def nobody_judges(context: Context) -> bool:
 
 def judged_instead(squall: Squall, run_id: str, context: Context) -> str:
     """Judge a run that nobody else will, and say what came out; empty where its own task does."""
-    from chaos_tasks.model.record import RecordKind
     from chaos_tasks.runs import Run
 
     run = Run(squall.ledger, run_id)
-    refused = run.stored(RecordKind.RUN_REFUSED) and not run.handles()
+    refused = run.is_refused() and not run.handles()
     if refused or run.registered() is None or run.verdict() is not None or not nobody_judges(context):
         return ""
     verdict = squall.engine.end(run_id, WHY)

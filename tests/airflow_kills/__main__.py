@@ -21,6 +21,7 @@ from tests.airflow_kills.page import page, with_promises
 from tests.airflow_kills.playing import play
 from tests.airflow_kills.rows import BOTH, Executor, Result, Row
 from tests.airflow_kills.stacks import running
+from tests.played_code import of_code
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, RESULTS = ROOT / "docs" / "airflow-kills.md", ROOT / "benchmarks" / "results" / "airflow_kills.json"
@@ -94,8 +95,9 @@ def _write(results: Sequence[Result], pieces: int = 0) -> int:
     when = time.strftime("%Y-%m-%d", time.gmtime())
     minutes = sum(one.took_s for one in results) / 60
     machine = f"Linux with {os.cpu_count()} cores and Python {platform.python_version()}"
-    ran = f"Played on {when} in {minutes:.0f} minutes, on {machine}, with Airflow {_airflow()}."
-    if pieces:
+    code = of_code(one.code for one in results)
+    ran = f"Played on {when} in {minutes:.0f} minutes{code}, on {machine}, with Airflow {_airflow()}."
+    if pieces > 1:
         ran += f" Put together from {pieces} files of plays, begun anew in between while code was mended; see ADR 0028."
     PAGE.write_text(page(results, ran))
     PROMISES.write_text(with_promises(PROMISES.read_text()))

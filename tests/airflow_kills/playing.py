@@ -21,6 +21,7 @@ from tests.airflow_kills.project import FLIP, LEASE_S, PAUSE, STRUCK
 from tests.airflow_kills.rows import Result, Row
 from tests.airflow_kills.scene import Scene
 from tests.airflow_kills.stacks import Stack, squall_of
+from tests.played_code import played_code
 
 SWEEP_EVERY_S = 2.0
 """`squall sweep --watch` looks this often."""
@@ -71,6 +72,7 @@ def play(stack: Stack, row: Row) -> Result:
         starts=starts,
         tries=_tries(scene),
         took_s=round(time.monotonic() - began, 1),
+        code=played_code(),
     )
     return result.model_copy(update={"wrong": (*scene.wrong, *not_as_promised(row, result, follower.trouble))})
 

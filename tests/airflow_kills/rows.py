@@ -50,7 +50,9 @@ class Row:
     """Done once the run has ended."""
     executors: tuple[Executor, ...] = BOTH
     quick: bool = field(default=False, kw_only=True)
-    """Whether the suite plays it too."""
+    """Whether `make live-tests` plays it too."""
+    always: bool = field(default=False, kw_only=True)
+    """Whether a quick one is in `make test` as well."""
 
 
 class Result(Value):
@@ -73,6 +75,7 @@ class Result(Value):
     starts: int = Field(1, description="Runs that it took: those before were swept before they could be struck.")
     tries: int = Field(0, description="Of the exercise task.")
     took_s: float = Field(0.0, description="The whole row, the run after it included.")
+    code: str = Field("", description="The commit whose code was played.")
 
     @property
     def green(self) -> bool:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 
 import psutil
+from redis.exceptions import RedisError
 
+from chaos_tasks.errors import SetupError
 from chaos_tasks.lab import processes
 from chaos_tasks.lab.airflow_api import AirflowApi, AirflowApiError, DagRun, TaskState
+from chaos_tasks.lab.state import lab_folder
 from chaos_tasks.lab.waiting import wait_until
 from chaos_tasks.model.record import RecordKind
 from squall_operators.run_ids import run_id_of
 from tests.airflow_kills.stacks import EXERCISE, Stack, component, kill, supervisor_of, task_of, watcher_of
 from tests.system.conftest import Lab
+
+STARTS = 5
+"""Components end one after the other with their database, and `up` says so of each."""
 
 
 @dataclass
@@ -127,6 +134,37 @@ def kill_machine_and_start_it(scene: Scene) -> None:
     scene.stack.start_again()
 
 
+def restart_database(scene: Scene) -> None:
+    """The PostgreSQL of Airflow's metadata and of the ledger: its clients are thrown out, and it is back at once."""
+    restart_server(scene, "postgres")
+
+
+def restart_broker(scene: Scene) -> None:
+    """Celery's Redis: killed, and back with what it had acknowledged."""
+    restart_server(scene, "redis", signal.SIGKILL)
+
+
+def restart_store(scene: Scene) -> None:
+    """The S3 that clones and the results of trials cross by: killed, and back with its objects."""
+    restart_server(scene, "s3", signal.SIGKILL)
+
+
+def restart_server(scene: Scene, name: str, first: signal.Signals | None = None) -> None:
+    """Stop a server of the lab, in its own way or by a signal, and start it again."""
+    daemon = processes.load_alive(lab_folder(scene.lab.project.home) / name, name)
+    assert daemon is not None, f"{name} does not run"
+    if first is not None:
+        daemon.identity.send(first)
+    processes.stop(daemon)
+    for left in reversed(range(STARTS)):
+        try:
+            scene.stack.start_again()
+            return
+        except (SetupError, RedisError):  # of what lived at the look before, or asked, and has ended with the server
+            if not left:
+                raise
+
+
 # --- people, by the REST API ------------------------------------------------------------------------------------------
 
 
@@ -138,6 +176,11 @@ def mark_failed(scene: Scene) -> None:
 def mark_success(scene: Scene) -> None:
     """The exercise task."""
     scene.api.set_task_state(scene.run.dag_id, scene.run.run_id, EXERCISE, TaskState.SUCCESS)
+
+
+def mark_revert(scene: Scene) -> None:
+    """The revert task, as done, before it has begun: Airflow does not run it any more."""
+    scene.api.set_task_state(scene.run.dag_id, scene.run.run_id, "revert", TaskState.SUCCESS)
 
 
 def clear(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""A real Airflow on Celery for tests: PostgreSQL, Redis, SeaweedFS, a control machine and two work machines.
+"""A real Airflow on Celery for tests: PostgreSQL, Redis, SeaweedFS, MLflow, a control machine and two work machines.
 
 Each machine has a host name, a process table and a disk of its own (chaos_tasks/lab/machine.py), so a task sees nothing
 that another machine's task left in a folder, and no process of it.
@@ -13,7 +13,7 @@ that another machine's task left in a folder, and no process of it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,15 +25,20 @@ from chaos_tasks.lab import cluster, processes, stack
 from chaos_tasks.lab.airflow_api import AirflowApi, DagRun
 from chaos_tasks.lab.machine import process_in
 from chaos_tasks.lab.parts import Part
+from chaos_tasks.lab.seaweedfs import s3_client
 from chaos_tasks.lab.state import LabState
 from chaos_tasks.lab.waiting import wait_until
 from chaos_tasks.ledger import open_ledger
+from chaos_tasks.model.record import RecordKind
 from tests.airflow_kills.project import prepare
+from tests.cluster import shipped
 from tests.servers import make_short_folder
 from tests.system.conftest import ROOT, Lab, environment_of, options_of
 from tests.system.tiny_target import make_project
 
 WORK = ("work-1", "work-2")
+WORKLOADS = frozenset({RecordKind.TRIAL_STARTED, RecordKind.TRIAL_ENDED})
+ACTS = frozenset({RecordKind.INJECT_APPLIED, RecordKind.REVERT_VERIFIED})
 
 
 @dataclass(frozen=True)
@@ -102,15 +107,32 @@ class ClusterLab(Lab):
         (found,) = [one for one in self.api.task_instances(run.dag_id, run.run_id) if one.task_id == task_id]
         return found.hostname or ""
 
+    def hosts(self, run_id: str, kinds: Collection[RecordKind]) -> set[str]:
+        """Which machines wrote a run's records of these kinds."""
+        return {one.record.recorder.host for one in self.ledger.records(run_id=run_id, kinds=tuple(kinds))}
+
     @contextmanager
     def only(self, name: str) -> Iterator[None]:
         """Let workloads go to one work machine."""
-        others = [f"{other}@{other}" for other in WORK if other != name]
-        self.celery.control.cancel_consumer(cluster.WORK_QUEUE, destination=others, reply=True, timeout=5)  # type: ignore[attr-defined]
+        folder = cluster.folder_of(self.project.home)
+        others = [one for one in WORK if one != name and processes.load_alive(folder, one) is not None]
+        for other in others:  # named one by one: no name at all would be every worker
+            self._tell("cancel_consumer", other)
         try:
             yield
         finally:
-            self.celery.control.add_consumer(cluster.WORK_QUEUE, destination=others, reply=True, timeout=5)  # type: ignore[attr-defined]
+            for other in others:
+                self._tell("add_consumer", other)
+
+    def _tell(self, what: str, name: str) -> None:
+        ask = getattr(self.celery.control, what)  # type: ignore[attr-defined]
+        ask(cluster.WORK_QUEUE, destination=[f"{name}@{name}"], reply=True, timeout=5)
+
+    def objects(self, bucket: str) -> list[str]:
+        """Keys of a bucket of the lab's S3, as its administrator sees them."""
+        assert self.state.identities is not None
+        pages = s3_client(self.state.s3_endpoint, self.state.identities.admin).get_paginator("list_objects_v2")
+        return [each["Key"] for page in pages.paginate(Bucket=bucket) for each in page.get("Contents", ())]
 
     def marks(self) -> list[Path]:
         """What is left of the fault on any machine's disk."""
@@ -127,8 +149,11 @@ class ClusterLab(Lab):
 
 
 @contextmanager
-def cluster_lab() -> Iterator[ClusterLab]:
-    """Starts in about a minute; everything is ended and removed afterwards."""
+def cluster_lab(*, with_shipped: bool = False) -> Iterator[ClusterLab]:
+    """Starts in about a minute; everything is ended and removed afterwards.
+
+    ``with_shipped``: also the reference target and the product's own experiments on it, which takes a minute more.
+    """
     from celery import Celery
 
     folder = make_short_folder()
@@ -136,9 +161,11 @@ def cluster_lab() -> Iterator[ClusterLab]:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in environment_of(project).items():
             environment.setenv(name, value)
-        options = options_of(project, prepare(project), lanes=4, work_machines=len(WORK))
+        more = prepare(project) | (shipped.prepare(project) if with_shipped else frozenset())
+        options = options_of(project, more, lanes=4, work_machines=len(WORK))
         try:
-            state = stack.up(options, {Part.AIRFLOW}, report=print)
+            parts = {Part.AIRFLOW, Part.MLFLOW} | ({Part.REFERENCE} if with_shipped else set())
+            state = stack.up(options, parts, report=print)
             with AirflowApi(state.airflow_url, state.airflow_user, state.airflow_password.get_secret_value()) as api:
                 ledger = open_ledger(state.ledger_url)
                 with Celery(broker=state.broker_url) as celery:

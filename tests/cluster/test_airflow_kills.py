@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.airflow_kills.interventions import ROWS
 from tests.airflow_kills.playing import play
+from tests.airflow_kills.quick import QUICK
 from tests.airflow_kills.rows import Row
 from tests.airflow_kills.stacks import CeleryStack
 from tests.cluster.running import ClusterLab
 
-pytestmark = pytest.mark.live
 
-
-@pytest.mark.parametrize("row", [row for row in ROWS if row.quick], ids=lambda row: row.key)
+@pytest.mark.parametrize("row", QUICK)
 def test_what_was_in_is_out_and_the_run_ends_as_promised(row: Row, lab: ClusterLab) -> None:
     assert play(CeleryStack(lab), row).wrong == ()

@@ -104,7 +104,7 @@ def shared_images(folder: Path) -> Source:
     def write(path: Path, version: int, number: int) -> None:
         if path.is_dir():
             shutil.rmtree(path)
-        make("images", path, rows=30 + 3 * version, seed=version)
+        make("images", path, rows=6 + 3 * version, seed=version)
 
     return make_source(folder / "source-images", paths=[IMAGES], write=write)
 

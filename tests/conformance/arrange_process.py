@@ -74,7 +74,7 @@ class Runtime:
 
 def _task_place(runtime: Runtime) -> TaskPlace:
     identity = ProcessIdentity.of_place(runtime.place)
-    return TaskPlace(**identity.model_dump(), dag_id="d", run_id="r", task_id="exercise", try_number=1)
+    return identity.as_task(dag_id="d", run_id="r", task_id="exercise", try_number=1)
 
 
 def _process_place(runtime: Runtime) -> ProcessPlace:

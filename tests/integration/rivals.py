@@ -29,7 +29,6 @@ from chaos_tasks.model.handle import Finding, Phase
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.runs import Run
-from chaos_tasks.safety.guards import SWEEPER
 from chaos_tasks.testing.crash import COMMIT, Moment
 from tests.kill_matrix import actors, children
 from tests.kill_matrix.actors import Stage
@@ -77,7 +76,7 @@ def act(stage: Stage, steps: tuple[str, ...], striker: Striker, name: str) -> No
     striker.role, striker.engine = Role.ENGINE, os.getpid()
     said = DONE
     with closing(open_ledger(stage.ledger_url)) as ledger, actors.followed(striker, stage):
-        ledger.beat(SWEEPER)
+        actors.beat(ledger)
         engine = actors.engine(stage, ledger, Spawner(stage.world.clients, stage.ledger_url, striker))
         for step in steps:
             try:

@@ -26,8 +26,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.fixture
 def tiny(built: Tiny) -> Iterator[Tiny]:
-    yield built
-    built.end_started()
+    with built.lent():
+        yield built
 
 
 def as_ana(tiny: Tiny, *arguments: str) -> Said:

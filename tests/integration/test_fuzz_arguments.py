@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos_tasks.cli.main import squall
-from tests.fuzzing import ask, budget, tree
+from tests.fuzzing import ask, assert_answered, budget, tree
 from tests.integration.test_fuzz_files import Project, project
 
 __all__ = ["project"]
@@ -131,3 +131,23 @@ def test_every_command_has_its_words() -> None:
     assert ("run",) in COMMANDS
     assert ("audit", "verify") in COMMANDS
     assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["run"],
+        ["plan"],
+        ["ramp"],
+        ["validate"],
+        ["audit", "verify", "--checkpoint"],
+        ["gate", "propose", "fuzzed", "--report"],
+        ["promote", "models:/m/1", "champion", "--require", "data.label_flip", "--statement"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_without_an_end_is_refused_and_fills_no_memory(project: Project, line: list[str], device: str) -> None:
+    answer = ask([*line, device])
+    assert_answered(answer)
+    assert "or no end" in answer.text

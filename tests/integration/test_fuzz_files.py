@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from chaos_tasks.ledger import open_ledger
 from chaos_tasks.model.record import RecordKind
-from chaos_tasks.safety.guards import SWEEPER
+from chaos_tasks.safety.guards import SWEEPER, own_beat
+from chaos_tasks.targets.process import host
 from tests.fuzzing import Answer, ask, assert_answered, budget, damaged_bytes, damaged_yaml, tree
 from tests.tiny import ROOT
 
@@ -119,7 +120,8 @@ class Project:
         """There is a sweeper, so that no command starts one."""
         ledger = open_ledger(f"sqlite:///{self.root}/home/ledger.db")
         ledger._database.read("PRAGMA synchronous = OFF")
-        ledger.beat(SWEEPER)
+        for name in (SWEEPER, own_beat(host())):
+            ledger.beat(name)
         ledger.close()
 
     def assert_untouched(self, before: dict[str, bytes], answers: list[Answer]) -> None:

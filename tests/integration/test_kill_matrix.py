@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from chaos_tasks import registry
 from chaos_tasks.model.handle import Reversibility
 from chaos_tasks.testing.crash import Moment
+from tests.kill_matrix import __main__ as program
 from tests.kill_matrix import children
 from tests.kill_matrix.cells import Cell, How, Point, Result, Role
 from tests.kill_matrix.matrix import Scope, Told, cells, chosen
@@ -52,11 +53,24 @@ def test_a_killed_run_leaves_nothing_of_the_fault(kind: str, played: dict[str, T
 def test_a_run_that_nobody_puts_right_is_red(tmp_path: Path) -> None:
     """A matrix that cannot be red would prove nothing."""
     kind = "stream.drop"
-    (told,) = play(tmp_path / "told.json", "--abandoned", "--per-kind", "1", kind)
+    (told,) = play(tmp_path / "told.json", "--abandoned", "--per-kind", "1", "--seed", "3", kind)
     (result,) = told.results
     assert result.reached
-    assert any("is open" in wrong for wrong in result.wrong)
-    assert any("no new run can arm" in wrong for wrong in result.wrong)
+    assert any("is injected" in wrong for wrong in result.wrong)
+    assert any("is not what it was when it was armed" in wrong for wrong in result.wrong)
+    assert any("differs to other eyes" in wrong for wrong in result.wrong)
+
+
+UNDONE_BY_HAND = ("cloud.deny_access", "data.unit_change", "process.torn_checkpoint", "stream.drop")
+
+
+def test_a_fault_that_only_says_it_was_undone_is_red(tmp_path: Path) -> None:
+    """One of each family: its revert, inspection and fingerprint agree that all is well, and the witness does not."""
+    found = play(tmp_path / "told.json", "--lying", "--workers", "2", *UNDONE_BY_HAND)
+    assert [one.kind for one in found if one.failed] == []
+    for (result,) in (one.results for one in found):
+        assert any("to other eyes" in wrong or "is torn" in wrong for wrong in result.wrong), result
+    assert {one.kind for one in found} == set(UNDONE_BY_HAND)
 
 
 def points() -> list[Point]:
@@ -139,6 +153,44 @@ def test_a_sample_of_today_keeps_the_whole_play_of_another_day_unless_it_is_red(
     assert merged([whole], [spoiled], ["some.kind"]) == [spoiled]
     assert merged([sample], [whole], ["some.kind"]) == [whole]
     assert merged([whole], [], ["another.kind"]) == []
+
+
+def test_a_kind_that_cannot_be_played_is_red_on_the_page_whatever_it_was_before() -> None:
+    whole = standing_of(told(*[green_and_red()[0]] * 2), DAY)
+    broken = Told(kind="some.kind", points=0, cells=0, results=(), failed="Traceback:\nValueError: no place\n")
+    failed = standing_of(broken, DAY + timedelta(days=1))
+    assert merged([whole], [failed], ["some.kind"]) == [failed]
+    assert "- some.kind cannot be played: ValueError: no place" in page([failed], "this machine")
+
+
+def test_the_page_names_what_nobody_played_and_what_no_witness_saw() -> None:
+    whole = standing_of(told(*[green_and_red()[0]] * 2), DAY)
+    text = page([whole], "this machine", ["another.kind"])
+    assert "Never played: another.kind" in text
+    assert "Every cell was played" not in text
+    assert "No witness" not in text
+    before_there_was_one = whole.model_copy(update={"witnessed": False})
+    assert "No witness looked at: some.kind" in page([before_there_was_one], "this machine")
+
+
+def test_what_was_red_is_played_again_although_it_was_played_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    green, red = green_and_red()
+    kinds = registry.fault_kinds()
+    standings = [
+        standing_of(Told(kind=kind, points=1, cells=2, results=(red if kind == kinds[0] else green, green)), DAY)
+        for kind in kinds
+    ]
+    asked: list[list[str]] = []
+
+    def nothing_played(kinds: list[str], *rest: object, **more: object) -> list[Told]:
+        asked.append(kinds)
+        return []
+
+    monkeypatch.setattr(program, "_known", lambda: standings)
+    monkeypatch.setattr(program, "_write", lambda found: None)
+    monkeypatch.setattr(program, "_play", nothing_played)
+    assert program.main(["--write", "--since", str(DAY)]) == 1
+    assert asked == [[kinds[0]]]
 
 
 def test_some_registered_fault_heals_by_itself_and_some_restore() -> None:

@@ -108,13 +108,16 @@ from chaos_tasks.clock import SystemClock
 from chaos_tasks.composition import build
 from chaos_tasks.engine import Engine
 from chaos_tasks.loading import load_experiment
+from chaos_tasks.safety.guards import own_beat
+from chaos_tasks.targets.process import host
 
 class Later(SystemClock):
     def now(self):
         return super().now() + timedelta(days=int(sys.argv[2]))
 
 with build() as squall:
-    squall.ledger.beat("sweeper")
+    for name in ("sweeper", own_beat(host())):
+        squall.ledger.beat(name)
     loop = replace(squall.engine.parts.loop, clock=Later())
     engine = Engine(replace(squall.engine.parts, clock=Later(), loop=loop))
     engine.run(request_of(load_experiment(Path(sys.argv[1])), f"night-{sys.argv[2]}"))

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.live
-
 ROOT = Path(__file__).resolve().parents[2]
 POINTS = "2"  # of each step at which the first process stands still; more by hand: `python -m tests.integration.rivals`
 
@@ -24,10 +22,19 @@ def play(ledger: str, name: str) -> list[dict[str, object]]:
     return played
 
 
-@pytest.mark.parametrize("ledger", ["sqlite", "postgresql"])
-@pytest.mark.parametrize(
-    "name", ["two injects", "an inject that wakes after the revert", "two reverts", "two exercises"]
-)
+PLAYS = ("two injects", "an inject that wakes after the revert", "two reverts", "two exercises")
+WITH_THE_SUITE = ("sqlite", "two injects")
+"""The others are played by `make live-tests`."""
+
+
+CASES = [
+    pytest.param(ledger, name, marks=() if (ledger, name) == WITH_THE_SUITE else pytest.mark.live)
+    for name in PLAYS
+    for ledger in ("sqlite", "postgresql")
+]
+
+
+@pytest.mark.parametrize(("ledger", "name"), CASES)
 def test_of_two_processes_of_a_run_one_goes_on_and_nothing_stays_in(ledger: str, name: str) -> None:
     played = play(ledger, name)
     assert len(played) >= int(POINTS)

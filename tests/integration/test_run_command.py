@@ -24,10 +24,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.fixture
 def tiny(built: Tiny) -> Iterator[Tiny]:
-    yield built
-    built.end_started()
-    built.behave("well")
-    (built.project.home / "HALT").unlink(missing_ok=True)
+    with built.lent():
+        yield built
 
 
 def under_fault(tiny: Tiny, run_id: str) -> bool:
@@ -71,6 +69,17 @@ def test_held_is_0_with_a_json_verdict_a_junit_file_a_report_and_a_ledger_that_v
     assert "has its verdict already" in again.err
 
 
+def test_the_report_of_a_run_says_what_is_other_than_in_the_run_before(tiny: Tiny) -> None:
+    file = tiny.experiment("compared")
+    assert tiny.squall("run", file, "--quiet").code == 0
+    tiny.behave("worse")
+    assert tiny.squall("run", file, "--run-id", "second", "--quiet").code == 1
+    for name in ("second", "compared"):
+        said = tiny.squall("report", name)
+        assert "CHANGED since the run before  1" in said.out
+        assert "held 0 of 1" in said.out, "the run before is none of this report"
+
+
 @pytest.mark.parametrize(
     ("behaviour", "code", "word"),
     [("worse", 1, "deviated"), ("nan", 1, "deviated"), ("absent", 3, "inconclusive")],
@@ -106,18 +115,18 @@ def test_what_cannot_be_reverted_is_5_until_somebody_mends_it(tiny: Tiny) -> Non
 
 def test_a_second_run_at_once_is_refused_and_ctrl_c_puts_everything_back(tiny: Tiny) -> None:
     tiny.behave("slow")
-    first = tiny.start("run", tiny.experiment(), "--run-id", "first", "--quiet")
-    until(lambda: under_fault(tiny, "first"), "a treatment trial")
-    second = tiny.squall("run", tiny.experiment(), "--run-id", "second", "--quiet")
+    first = tiny.start("run", tiny.experiment(), "--run-id", "holder", "--quiet")
+    until(lambda: under_fault(tiny, "holder"), "a treatment trial")
+    second = tiny.squall("run", tiny.experiment(), "--run-id", "at-once", "--quiet")
     assert_clear(second, 4)
-    assert "'experiment:tiny' is held exclusively by run 'first'" in second.err
+    assert "'experiment:tiny' is held exclusively by run 'holder'" in second.err
     assert "->" in second.err
-    assert phases(tiny, "first") == [Phase.INJECTED]
+    assert phases(tiny, "holder") == [Phase.INJECTED]
     first.send_signal(signal.SIGINT)
     said = end(first)
     assert_clear(said, 4)
     assert "aborted" in said.out
-    assert phases(tiny, "first") == [Phase.REVERTED]
+    assert phases(tiny, "holder") == [Phase.REVERTED]
     assert not tiny.project.marks()
 
 

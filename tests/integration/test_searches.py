@@ -26,10 +26,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.fixture
 def tiny(built: Tiny) -> Iterator[Tiny]:
-    built.behave("breaks at 0.25")
-    yield built
-    built.end_started()
-    built.behave("well")
+    with built.lent():
+        built.behave("breaks at 0.25")
+        yield built
 
 
 def assert_clear(said: Said, code: int) -> None:

@@ -68,12 +68,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.fixture
 def tiny(built: Tiny) -> Iterator[Tiny]:
-    settings = built.project.config.read_text()
-    yield built
-    built.end_started()
-    built.behave("well")
-    built.project.config.write_text(settings)
-    (built.project.home / "HALT").unlink(missing_ok=True)
+    with built.lent():
+        yield built
 
 
 def written(tiny: Tiny, name: str, method: str = MARK, **guards: Any) -> Path:

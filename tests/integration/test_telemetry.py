@@ -111,11 +111,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.fixture
 def tiny(built: Tiny) -> Iterator[Tiny]:
-    settings = built.project.config.read_text()
-    yield built
-    built.end_started()
-    built.behave("well")
-    built.project.config.write_text(settings)
+    with built.lent():
+        yield built
 
 
 def telling(tiny: Tiny, **table: object) -> None:

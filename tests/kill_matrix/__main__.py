@@ -6,7 +6,6 @@ import argparse
 import gc
 import os
 import platform
-import signal
 import sys
 import time
 import traceback
@@ -15,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import psutil
 from pydantic import TypeAdapter
 
 import tests.conformance.collected
@@ -25,6 +25,7 @@ from tests.kill_matrix.lab import Lab
 from tests.kill_matrix.matrix import Scope, Told, play_kind
 from tests.kill_matrix.page import page
 from tests.kill_matrix.standings import STANDINGS, Standing, merged, name_of, standing_of
+from tests.played_code import played_code
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, RESULTS = ROOT / "docs" / "kill-matrix.md", ROOT / "benchmarks" / "results" / "kill_matrix.json"
@@ -34,16 +35,19 @@ TRIES = 2  # of a run that nobody strikes: it promises nothing, and is counted b
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 all green, 1 something red, 2 a registered kind is not arranged."""
-    told = _parser().parse_args(arguments)
+    parser = _parser()
+    told = parser.parse_args(arguments)
+    if told.write and (told.abandoned or told.lying):
+        parser.error("--write is for what was played in earnest: leave out --abandoned and --lying")
     kinds = told.kinds or registry.fault_kinds()
     missing = sorted(set(kinds) - set(tests.conformance.collected.arrangements()))
     if missing:
         print(f"not arranged in tests/conformance, so nobody can kill it: {', '.join(missing)}")
         return 2
-    began = time.monotonic()
+    began, code = time.monotonic(), played_code()
     known = _known() if told.write else []
-    fresh = {one.kind for one in known if told.since and one.whole and one.played_on >= told.since}
-    scope = Scope(told.per_kind, told.seed, told.abandoned)
+    fresh = {one.kind for one in known if told.since and one.whole and not one.red and one.played_on >= told.since}
+    scope = Scope(told.per_kind, told.seed, told.abandoned, told.lying)
     found = _play([kind for kind in kinds if kind not in fresh], scope, told.workers, quiet=told.quiet)
     results = [result for one in found for result in one.results]
     took = time.monotonic() - began
@@ -51,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if told.json:
         told.json.write_bytes(TypeAdapter(list[Told]).dump_json(found, indent=1) + b"\n")
     if told.write:
-        _write(merged(known, [standing_of(one, _today()) for one in found], registry.fault_kinds()))
+        _write(merged(known, [standing_of(one, _today(), code) for one in found], registry.fault_kinds()))
     played = {one.kind for one in found if not one.failed}
     return 0 if {*played, *fresh} >= set(kinds) and all(result.green for result in results) else 1
 
@@ -62,13 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--per-kind", type=int, help="play a sample: so many cells of each kind")
     parser.add_argument("--seed", type=int, default=0, help="what the sample is drawn with")
     parser.add_argument("--abandoned", action="store_true", help="let nobody come after the blow: cells must be red")
+    parser.add_argument("--lying", action="store_true", help="let reverts do nothing and say they did: as red as that")
     parser.add_argument("--workers", type=int, default=1, help="kinds at the same time")
     parser.add_argument("--json", type=Path, help="write every result to this file")
     parser.add_argument("--write", action="store_true", help="put it into docs/kill-matrix.md and benchmarks/results")
     parser.add_argument(
         "--since",
         type=date.fromisoformat,
-        help="with --write: leave out kinds that were played whole on or after a day",
+        help="with --write: leave out kinds that were played whole, and green, on or after a day",
     )
     parser.add_argument("--quiet", action="store_true", help="print red cells only")
     return parser
@@ -88,12 +93,20 @@ def _play(kinds: Sequence[str], scope: Scope, workers: int, *, quiet: bool) -> l
             for pid in pids:
                 os.waitpid(pid, 0)
         except KeyboardInterrupt:  # what was played whole is kept
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
+            _end(pids)
         return [Told.model_validate_json(report.read_text()) for report in reports if report.exists()]
     finally:
         lab.close()
+
+
+def _end(pids: Iterable[int]) -> None:
+    """Workers and all that they started: a run that a cell has stopped would stand still for ever."""
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            worker = psutil.Process(pid)
+            for one in (worker, *worker.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
 
 
 def _work(kinds: Iterable[str], lab: Lab, scope: Scope, *, quiet: bool) -> None:
@@ -141,7 +154,8 @@ def _today() -> date:
 
 def _write(standings: Sequence[Standing]) -> None:
     machine = f"Linux with {os.cpu_count()} cores and Python {platform.python_version()}"
-    PAGE.write_text(page(standings, machine))
+    never = sorted(set(registry.fault_kinds()) - {one.kind for one in standings})
+    PAGE.write_text(page(standings, machine, never))
     RESULTS.write_bytes(STANDINGS.dump_json(list(standings), indent=1) + b"\n")
 
 

@@ -26,21 +26,22 @@ from chaos_tasks.ledger import DatabaseLedger, open_ledger, schema
 from chaos_tasks.ledger.database import Database
 from chaos_tasks.ledger.opening import open_database
 from chaos_tasks.ledger.verify import verify
-from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.handle import Handle, Phase
 from chaos_tasks.model.place import Place, TaskPlace
 from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.request import RunRequest
 from chaos_tasks.model.trial import TrialStatus
 from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.runs import Run
-from chaos_tasks.safety.guards import SWEEPER
+from chaos_tasks.safety.guards import SWEEPER, own_beat
 from chaos_tasks.sweeping import Sweeper
 from chaos_tasks.targets.process import ProcessIdentity, host
-from chaos_tasks.testing.crash import commits_watched, watched
+from chaos_tasks.testing.crash import Moment, commits_watched, watched
 from chaos_tasks.workspaces import Workspaces
+from tests.kill_matrix import witness
 from tests.kill_matrix.cells import Role
 from tests.kill_matrix.spawning import Spawner, SpawningRunner
-from tests.kill_matrix.striking import Striker
+from tests.kill_matrix.striking import BOUNDARY, INJECTED, Striker
 from tests.kill_matrix.worlds import World
 
 STEPS = ("arm", "baseline", "inject", "exercise", "revert", "recovery", "judge")
@@ -83,9 +84,15 @@ def run(stage: Stage, striker: Striker) -> None:
     signal.signal(signal.SIGTERM, _stop)
     striker.role, striker.engine = Role.ENGINE, os.getpid()
     with closing(open_ledger(stage.ledger_url)) as ledger:
-        ledger.beat(SWEEPER)
+        beat(ledger)
         with followed(striker, stage):
             engine(stage, ledger, Spawner(stage.world.clients, stage.ledger_url, striker)).run(stage.request())
+
+
+def beat(ledger: DatabaseLedger) -> None:
+    """A sweeper of this host watches, as far as a run can tell."""
+    for name in (SWEEPER, own_beat(host())):
+        ledger.beat(name)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -127,14 +134,32 @@ def _in_act(striker: Striker, name: str, stage: Stage) -> Any:
 
     def act(*args: Any, **kwargs: Any) -> Any:
         phase = {Role.ENGINE: name, Role.SUPERVISOR: f"firing: {name}"}.get(striker.role, striker.phase)
+        if name == "inject":
+            with striker.within(""):  # looking is no act of the run's
+                _bear_witness(stage, args[1].handle)
         try:
             with striker.within(phase):
-                return original(*args, **kwargs)
+                answer = original(*args, **kwargs)
+            if name == "inject" and striker.role is Role.SUPERVISOR:
+                with striker.within(INJECTED):
+                    striker.see(Moment.AFTER, f"{BOUNDARY} {INJECTED}")
+            return answer
         finally:
             if striker.role is Role.SUPERVISOR:
                 _let_go(stage)
 
     return act
+
+
+def _bear_witness(stage: Stage, handle: Handle) -> None:
+    """Write down what the place holds before anything is done to it; once, however often injection is tried."""
+    known = _witness_of(stage, handle)
+    if not known.exists():
+        known.write_text(witness.seen(handle.place, stage.world.clients))
+
+
+def _witness_of(stage: Stage, handle: Handle) -> Path:
+    return stage.folder / f"{handle.id.replace('/', '.')}.seen"
 
 
 def _let_go(stage: Stage) -> None:
@@ -230,8 +255,18 @@ def not_undone(stage: Stage, ledger: DatabaseLedger, pristine: str) -> Iterator[
         before = acts.before_fingerprint(parts, state.handle)
         if world.restores and (before is None or fingerprint(stage, state.handle.place) != before.digest):
             yield f"the place of {state.handle.id} is not what it was when it was armed"
+        yield from _not_as_seen(stage, state.handle)
     if pristine and world.standing is not None and fingerprint(stage, world.standing) != pristine:
         yield "the place is not what it was before the run"
+
+
+def _not_as_seen(stage: Stage, handle: Handle) -> Iterator[str]:
+    """What other eyes than the fault's own find there; nothing to compare where it was never begun."""
+    known, yet = _witness_of(stage, handle), witness.seen(handle.place, stage.world.clients)
+    before = known.read_text() if known.exists() else yet
+    if stage.world.restores and before != yet:
+        yield f"the place of {handle.id} differs to other eyes: {witness.difference(before, yet)}"
+    yield from witness.torn(handle.place)
 
 
 def _judged(stage: Stage, ledger: DatabaseLedger, wrong: list[str]) -> str:
@@ -260,7 +295,7 @@ def _not_free(stage: Stage, ledger: DatabaseLedger) -> Iterator[str]:
     after = replace(stage, run_id=f"{stage.run_id}.after", task=None)
     own = engine(after, ledger, Spawner(stage.world.clients, stage.ledger_url, Striker()))
     try:
-        ledger.beat(SWEEPER)
+        beat(ledger)
         plan = own.arm(after.request())
         if not stage.world.restores:
             own.baseline(plan.run_id)
@@ -284,4 +319,4 @@ def task_place(pid: int, run_id: str) -> TaskPlace:
     """The place of such a process."""
     identity = ProcessIdentity.of(pid)
     assert identity is not None
-    return TaskPlace(**identity.model_dump(), dag_id="kill-matrix", run_id=run_id, task_id="exercise", try_number=1)
+    return identity.as_task(dag_id="kill-matrix", run_id=run_id, task_id="exercise", try_number=1)

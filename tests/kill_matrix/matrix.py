@@ -14,6 +14,7 @@ from chaos_tasks.model.base import Value
 from chaos_tasks.testing.crash import COMMIT, Moment
 from tests.kill_matrix.cells import By, Cell, How, Point, Result, Role
 from tests.kill_matrix.lab import Lab
+from tests.kill_matrix.lying import lying
 from tests.kill_matrix.playing import Player, injected_at
 from tests.kill_matrix.worlds import make_world
 
@@ -27,12 +28,14 @@ Say = Callable[[Result], None]
 class Scope:
     """How much of the matrix is played; a sample is ``per_kind`` cells of each kind, drawn by ``seed``.
 
-    ``abandoned``: nobody comes after the blow, so that cells are red.
+    ``abandoned``: nobody comes after the blow, so that cells are red.  ``lying``: one cell of each kind, its fault in
+    for sure, whose revert undoes nothing and says that it did.
     """
 
     per_kind: int | None = None
     seed: int = 0
     abandoned: bool = False
+    lying: bool = False
 
 
 class Told(Value):
@@ -52,6 +55,11 @@ def play_kind(kind: str, lab: Lab, scope: Scope, say: Say) -> Told:
         player = Player(world, Path(folder) / "cells", lab.getfixturevalue("pg_server"))
         points = player.points()
         injected = injected_at(points, during=world.during)
+        if scope.lying:
+            with lying(world.fault):
+                result = player.play(Cell(kind=kind, ledger=SQLITE, point=injected))
+            say(result)
+            return Told(kind=kind, points=len(points), cells=1, results=(result,))
         sweep = player.sweep_points(injected)
         results = []
         for cell in chosen(kind, points, sweep, scope):

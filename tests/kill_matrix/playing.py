@@ -17,11 +17,10 @@ import psutil
 
 from chaos_tasks.lab import postgres
 from chaos_tasks.lab.postgres import Postgres
-from chaos_tasks.testing.crash import Moment
 from tests.kill_matrix import actors, children
 from tests.kill_matrix.actors import Stage
 from tests.kill_matrix.cells import By, Cell, How, Point, Result, Role
-from tests.kill_matrix.striking import Striker
+from tests.kill_matrix.striking import INJECTED, Striker
 from tests.kill_matrix.worlds import World
 
 WITHIN_S = 90.0
@@ -56,7 +55,9 @@ class Player:
 
     def sweep_points(self, injected: Point) -> list[Point]:
         """Every point of the sweep that comes after the blow at ``injected``."""
-        stage, before = self._struck("sqlite", injected, How.GROUP)
+        stage, before, fell = self._struck("sqlite", injected, How.GROUP)
+        if not fell:
+            raise AssertionError(f"{self.world.kind}: a run ended before its fault was in; a sweep of it tells nothing")
         striker = Striker(trace=stage.folder / "trace")
         actors.end_leases(stage)
         children.run(partial(actors.sweep, stage, striker), stage.folder / "log", WITHIN_S)
@@ -68,12 +69,12 @@ class Player:
     def play(self, cell: Cell, injected: Point | None = None) -> Result:
         """One cell; a sweeper is struck after its run was struck at ``injected``."""
         if cell.point.role is Role.SWEEPER and injected is not None:
-            stage, before = self._struck(cell.ledger, injected, How.GROUP)
+            stage, before, hurt = self._struck(cell.ledger, injected, How.GROUP)
             actors.end_leases(stage)
             striker = self._striker(stage, cell)
             pid = children.start(partial(actors.sweep, stage, striker), stage.folder / "log")
         else:
-            stage, before = self._stage(cell.ledger), children.known()
+            stage, before, hurt = self._stage(cell.ledger), children.known(), True
             striker = self._striker(stage, cell)
             pid = children.start(partial(actors.run, stage, striker), stage.folder / "log")
         slow = self._awaken(stage, striker, pid) if cell.how is How.STOP else []
@@ -88,7 +89,7 @@ class Player:
         wrong, outcome = self._look(stage, before)
         result = Result(
             cell=cell,
-            reached=struck is not None,
+            reached=hurt and struck is not None,
             wrong=(*reports, *wrong),
             recovered_s=round(took, 3) if struck else None,
             outcome=outcome,
@@ -101,13 +102,13 @@ class Player:
 
     # --- parts of a cell --------------------------------------------------------------------------------------------
 
-    def _struck(self, ledger: str, point: Point, how: How) -> tuple[Stage, frozenset[int]]:
-        """A run that was struck there, with nothing put right yet."""
+    def _struck(self, ledger: str, point: Point, how: How) -> tuple[Stage, frozenset[int], bool]:
+        """A run that was struck there, with nothing put right yet; and whether the blow fell."""
         stage, before = self._stage(ledger), children.known()
-        striker = Striker(aim=point, how=how)
+        striker = Striker(aim=point, how=how, mark=stage.folder / "first-blow")
         children.run(partial(actors.run, stage, striker), stage.folder / "log", WITHIN_S)
         children.await_programs(GIT, before)
-        return stage, before
+        return stage, before, _blow(striker) is not None
 
     def _striker(self, stage: Stage, cell: Cell) -> Striker:
         return Striker(aim=cell.point, how=cell.how, mark=stage.folder / "blow")
@@ -193,8 +194,7 @@ def injected_at(points: list[Point], *, during: bool) -> Point:
     """The first point at which the fault is in for sure."""
     if not during:
         return next(one for one in points if one.phase == "exercise")
-    of_firing = [one for one in points if one.phase == "firing: inject" and one.moment is Moment.AFTER]
-    return of_firing[-1]
+    return next(one for one in points if one.phase == INJECTED)
 
 
 def _blow(striker: Striker) -> tuple[int, float] | None:

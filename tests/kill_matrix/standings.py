@@ -43,6 +43,10 @@ class Standing(Value):
     by_phase: Mapping[str, Tally]
     by_row: Mapping[str, Tally]
     red: tuple[str, ...] = ()
+    witnessed: bool = False
+    """Whether the witness looked, too: what was played before there was one is kept, and shown as such."""
+    code: str = ""
+    """The commit whose code was played (`tests.played_code`)."""
 
     @property
     def whole(self) -> bool:
@@ -53,23 +57,28 @@ class Standing(Value):
 STANDINGS = TypeAdapter(list[Standing])
 
 
-def standing_of(told: Told, played_on: date) -> Standing:
+def standing_of(told: Told, played_on: date, code: str = "") -> Standing:
     """Counts of what was played of one kind."""
     plain = [one for one in told.results if _is_plain(one.cell)]
     unstopped = [one.recovered_s or 0.0 for one in told.results if one.cell.how is not How.STOP]
     return Standing(
         kind=told.kind,
         played_on=played_on,
+        code=code,
         points=told.points,
         cells=told.cells,
         total=_tally(told.results),
+        witnessed=True,
         not_reached=sum(not one.reached for one in told.results),
         worst_unstopped_s=max(unstopped, default=0.0),
         by_phase={
             phase: _tally(one for one in plain if one.cell.point.phase.partition(":")[0] == phase) for phase in PHASES
         },
         by_row={name: _tally(one for one in told.results if holds(one.cell)) for name, holds in ROWS.items()},
-        red=tuple(f"{name_of(one.cell)}: {'; '.join(one.wrong)}" for one in told.results if not one.green),
+        red=(
+            *([f"{told.kind} cannot be played: {told.failed.strip().splitlines()[-1]}"] if told.failed else []),
+            *(f"{name_of(one.cell)}: {'; '.join(one.wrong)}" for one in told.results if not one.green),
+        ),
     )
 
 

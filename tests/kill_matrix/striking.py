@@ -19,6 +19,8 @@ from tests.kill_matrix.cells import How, Point, Role
 _kill, _killpg, _open = os.kill, os.killpg, os.open
 
 BOUNDARY = "step"
+INJECTED = "firing: injected"
+"""A phase of one point, so that its number is the same however many processes a supervisor had to signal before."""
 WHOLE_PHASES = frozenset({"inject", "revert", "sweep", "trial", "firing: inject", "firing: revert"})
 """Phases of which every act counts; of the others the ledger's commits and the boundaries of steps."""
 

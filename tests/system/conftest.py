@@ -120,7 +120,7 @@ def local_lab(*, stranger: bool = False) -> Iterator[Lab]:
     project = make_project(folder / "p", ROOT / "dags")
     crowd = add_crowd(project, CROWD_SIZE)
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in {**environment_of(project), **SPILT}.items():
+        for name, value in {**environment_of(project), **mlflow_of(project), **SPILT}.items():
             environment.setenv(name, value)
         more = prepare(project) | guarded_target.prepare(project) | spilling_target.prepare(project) | frozenset(crowd)
         project.config.write_text(project.config.read_text() + CREDENTIALS)
@@ -156,8 +156,12 @@ def environment_of(project: TinyProject) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(part for part in (str(project.site), inherited) if part),
         **lineage_of(project),
-        "SQUALL_MLFLOW_URI": f"sqlite:///{project.home}/mlflow.db",
     }
+
+
+def mlflow_of(project: TinyProject) -> dict[str, str]:
+    """A database for MLflow and no server, which would take as long to start as Airflow does."""
+    return {"SQUALL_MLFLOW_URI": f"sqlite:///{project.home}/mlflow.db"}
 
 
 def lineage_of(project: TinyProject) -> dict[str, str]:

@@ -92,3 +92,12 @@ def test_nobody_gives_up_what_nobody_has_failed_to_revert(toy: ToyProject) -> No
         abandoning(toy).abandon("run-2/write", by="ana@host", reason="impatience")
     with pytest.raises(LedgerError, match="no handle"):
         abandoning(toy).abandon("run-3/write", by="ana@host", reason="a slip")
+
+
+def test_what_is_tried_again_and_again_is_one_incident(toy: ToyProject) -> None:
+    """A person has to close each of them: a night with a stuck handle must not leave hundreds."""
+    for _ in range(5):
+        toy.clock.advance(1000)
+        toy.sweeper().sweep()
+    assert len(Run(toy.ledger, RUN).stored(RecordKind.REVERT_FAILED)) > 3
+    assert len(Run(toy.ledger, RUN).stored(RecordKind.INCIDENT_OPENED)) == 1

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from chaos_tasks import acts
 from chaos_tasks.acts import ActParts
 from chaos_tasks.clients import from_credentials
-from chaos_tasks.errors import Fenced, InjectError, LedgerError, RevertError, SetupError
+from chaos_tasks.errors import Fenced, GuardTripped, InjectError, LedgerError, RevertError, SetupError
 from chaos_tasks.faults.base import FaultContext, FaultParams
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.base import Value
@@ -194,6 +194,27 @@ def test_an_undo_that_is_not_proved_is_unreverted_and_names_the_next_command(wor
     assert world.state().phase is Phase.REVERTED
 
 
+@pytest.mark.parametrize("effective", [True, False])
+def test_what_heals_by_itself_is_out_once_its_receipt_says_that_nothing_of_it_acts(
+    world: World, monkeypatch: pytest.MonkeyPatch, effective: bool
+) -> None:
+    """It may look injected for good: a killed process stays gone; whether its target came back is measured apart."""
+
+    def leave(handle: Handle, params: FaultParams, ctx: FaultContext) -> Receipt:
+        return Receipt(at=ctx.clock.now(), effective=effective, summary="left alone")
+
+    monkeypatch.setattr(ToyFault, "reversibility", Reversibility.SELF_HEALS)
+    monkeypatch.setattr(world.fault, "revert", leave)
+    acts.inject(world.parts, world.state())
+    if effective:
+        acts.revert(world.parts, world.state(), by="revert task")
+        assert world.state().phase is Phase.REVERTED
+        return
+    with pytest.raises(RevertError, match="inspection finds injected after the revert: left alone"):
+        acts.revert(world.parts, world.state(), by="revert task")
+    assert world.state().phase is Phase.UNREVERTED
+
+
 def test_an_injected_handle_gives_its_receipt_again(world: World) -> None:
     first = acts.inject(world.parts, world.state())
     assert acts.inject(world.parts, world.state()) == first
@@ -336,6 +357,45 @@ def test_a_host_clock_that_jumps_changes_nothing(world: World, days: int) -> Non
     assert world.ledger.handles(expired=True) == []
     assert world.state().lease_until == until
     acts.revert(jumped, world.state(), by="revert task")
+    assert world.file.read_text() == HEALTHY
+
+
+THEIRS = "theirs"
+
+
+def test_what_others_changed_before_anything_was_put_in_stays_as_they_left_it(world: World) -> None:
+    """Hours may pass between arming and injecting: a key that was switched off meanwhile is not switched on again."""
+    world.file.write_text(THEIRS)
+    receipt = acts.revert(world.parts, world.state(), by="revert task")
+    assert world.file.read_text() == THEIRS
+    assert world.state().phase is Phase.REVERTED
+    assert "nothing was put in" in receipt.summary
+    assert "somebody else" in receipt.summary
+
+
+def test_a_place_that_cannot_be_looked_at_blocks_nobody_where_nothing_was_put_in(world: World) -> None:
+    world.file.unlink()
+    acts.revert(world.parts, world.state(), by="sweep")
+    assert world.state().phase is Phase.REVERTED
+
+
+def test_a_place_that_others_changed_since_it_was_armed_is_not_hurt(world: World) -> None:
+    """Its undo would bring back what was there before them, and prove that by an equal fingerprint."""
+    world.file.write_text(THEIRS)
+    with pytest.raises(GuardTripped, match="changed since it was armed"):
+        acts.inject(world.parts, world.state())
+    assert RecordKind.INJECT_INTENT not in world.kinds()
+    acts.revert(world.parts, world.state(), by="revert task")
+    assert world.file.read_text() == THEIRS
+
+
+def test_a_half_made_injection_is_gone_on_with_although_the_place_has_changed(world: World) -> None:
+    world.fault.trouble = Crash()
+    with pytest.raises(Crash):
+        acts.inject(world.parts, world.state())
+    world.file.write_text("half")
+    assert acts.inject(world.parts, world.state()).effective
+    acts.revert(world.parts, world.state(), by="revert task")
     assert world.file.read_text() == HEALTHY
 
 

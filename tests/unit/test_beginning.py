@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
-from pathlib import Path
+from datetime import date, timedelta
 
 import pytest
 
@@ -13,18 +12,12 @@ from chaos_tasks.errors import GuardTripped, RevertError
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Note, RecordKind
-from chaos_tasks.safety.guards import SWEEPER, check_sweeper
+from chaos_tasks.safety.guards import SWEEPER, check_sweeper, last_watch, own_beat
+from chaos_tasks.targets.process import host
 from chaos_tasks.watching import Watcher
-from tests.unit.toy_project import HEALTHY, HURT, ToyProject, register, request
+from tests.unit.toy_project import HEALTHY, HURT, ToyProject, request
 
 NIGHT = date(2026, 3, 1)
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
-    project = ToyProject(tmp_path / "home")
-    register(monkeypatch, project.fault)
-    return project
 
 
 def beginning(toy: ToyProject) -> Beginning:
@@ -89,6 +82,16 @@ def test_who_sweeps_once_is_no_watcher(toy: ToyProject) -> None:
     check_sweeper(30, toy.ledger)
 
 
+def test_a_beat_from_before_the_databases_clock_was_put_back_is_not_believed(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.ledger.beat(SWEEPER)
+    now = toy.ledger.now()
+    monkeypatch.setattr(toy.ledger, "now", lambda: now - timedelta(hours=1))
+    with pytest.raises(GuardTripped, match="no sweeper is watching"):
+        check_sweeper(30, toy.ledger)
+
+
 class Quiet:
     """Tells nobody."""
 
@@ -110,6 +113,20 @@ def test_a_watcher_that_ends_takes_its_heartbeat_with_it(toy: ToyProject) -> Non
     check_sweeper(30, toy.ledger)
 
 
+def test_the_last_watcher_of_a_host_takes_that_hosts_heartbeat_though_others_watch_elsewhere(toy: ToyProject) -> None:
+    def stop() -> bool:
+        if turns.pop(0):
+            return False
+        toy.clock.advance(1)
+        toy.ledger.beat(SWEEPER)  # of another host
+        return True
+
+    turns = [True, False]
+    watcher(toy).watch(every_s=2, stop=stop)
+    check_sweeper(30, toy.ledger)
+    assert last_watch(toy.ledger, host()) is None
+
+
 def test_a_watcher_signs_at_once_and_then_every_hour_even_after_a_signing_that_failed(toy: ToyProject) -> None:
     began, one = toy.clock.monotonic(), watcher(toy)
     signed: list[float] = []
@@ -124,12 +141,14 @@ def test_a_watcher_signs_at_once_and_then_every_hour_even_after_a_signing_that_f
     assert signed == [0, 3600, 7200]
 
 
-def test_a_watcher_that_ends_beside_another_one_leaves_that_ones_heartbeat_alone(toy: ToyProject) -> None:
+@pytest.mark.parametrize("machine", ["elsewhere", host()])
+def test_a_watcher_that_ends_beside_another_one_leaves_that_ones_heartbeat_alone(toy: ToyProject, machine: str) -> None:
     def stop() -> bool:
         if not turns.pop(0):
             return False
         toy.clock.advance(1)
-        toy.ledger.beat(SWEEPER)  # the other one, on another machine
+        for name in (SWEEPER, own_beat(machine)):  # the other one
+            toy.ledger.beat(name)
         return True
 
     turns = [False, True]

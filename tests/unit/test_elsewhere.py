@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.handle import Handle, HandleState, Phase, Receipt
-from chaos_tasks.model.plan import Recorder
+from chaos_tasks.model.plan import Plan, Recorder
 from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.sweeping import ELSEWHERE_S
 from chaos_tasks.targets.process import boot_id, host
@@ -19,13 +18,6 @@ from chaos_tasks.testing.crash import Crash
 from tests.unit.toy_project import HEALTHY, HURT, ToyProject, ToyWorkspaces, register, request
 
 LEASE_S = 60.0
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
-    made = ToyProject(tmp_path / "home")
-    register(monkeypatch, made.fault)
-    return made
 
 
 def test_a_run_that_renews_between_a_sweeps_look_and_its_hand_goes_on_untouched(
@@ -54,6 +46,36 @@ def test_a_run_that_renews_between_a_sweeps_look_and_its_hand_goes_on_untouched(
     engine.exercise("run-1")
     engine.revert("run-1")
     assert engine.judge("run-1").outcome is Outcome.HELD
+
+
+def test_a_run_that_reverts_between_a_sweeps_look_and_its_hand_keeps_its_locks_and_its_workload(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = toy.engine()
+    engine.arm(request())
+    for step in (engine.baseline, engine.inject, engine.exercise):
+        step("run-1")
+    toy.clock.advance(10 * LEASE_S)
+    sweeper = toy.sweeper()
+    ended: list[str] = []
+    listed = toy.ledger.handles
+
+    def end(self: ToyWorkspaces, plan: Plan) -> int:
+        ended.append(plan.run_id)
+        return 1
+
+    def slow_look(**asked: Any) -> list[HandleState]:
+        found = listed(**asked)
+        if asked.get("expired"):
+            engine.revert("run-1")  # its revert task wakes just then
+            toy.ledger.renew("run-1", lease_s=LEASE_S)
+            monkeypatch.setattr(ToyWorkspaces, "end_workloads", end)
+        return found
+
+    monkeypatch.setattr(toy.ledger, "handles", slow_look)
+    assert sweeper.sweep() == ()
+    assert ended == []
+    assert "run-1" in toy.ledger.locked_runs()
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])

@@ -14,7 +14,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chaos_tasks.engine import QUEUED_LEASE_S
+from chaos_tasks import acts
+from chaos_tasks.acts import ActParts
+from chaos_tasks.auditing.redeciding import redecide
+from chaos_tasks.engine import QUEUED_LEASE_S, Engine
 from chaos_tasks.errors import (
     Fenced,
     GuardTripped,
@@ -26,25 +29,26 @@ from chaos_tasks.errors import (
     SquallError,
     TargetBusy,
 )
+from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.calendar import ChangeCalendar
-from chaos_tasks.model.handle import OPEN_PHASES, Phase
+from chaos_tasks.model.handle import OPEN_PHASES, HandleState, Phase, Receipt
+from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.model.plan import Overrides
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.spec import TrialSpec
+from chaos_tasks.model.target import Target
 from chaos_tasks.model.trial import Arm, TrialStatus
 from chaos_tasks.model.verdict import Outcome, Reason
 from chaos_tasks.runs import Run
 from chaos_tasks.safety import guards, lever
-from tests.unit.toy_project import HEALTHY, HURT, ToyProject, experiment, register, request
+from chaos_tasks.targets.dvc import SourceVersion
+from chaos_tasks.targets.process import host
+from chaos_tasks.testing.memory_ledger import MemoryLedger
+from tests.unit.auditing.records import row_of
+from tests.unit.task_processes import KILL, RUN, allows, of_process
+from tests.unit.toy_project import HEALTHY, HURT, ToyProject, ToyWorkspaces, experiment, register, request
 
-RUN = "run-1"
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
-    project = ToyProject(tmp_path / "home")
-    register(monkeypatch, project.fault)
-    return project
+ALLOWS_KILLS = allows("process")
 
 
 def phases(toy: ToyProject) -> list[Phase]:
@@ -93,6 +97,23 @@ def test_a_run_goes_through_its_steps_in_order_and_holds(toy: ToyProject) -> Non
 def test_recovery_trials_see_the_healed_target(toy: ToyProject) -> None:
     toy.engine().run(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
     assert toy.words_seen[-1] == (Arm.RECOVERY, HEALTHY)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_recovery_that_was_asked_for_and_never_measured_rules_out_held(toy: ToyProject, measured: bool) -> None:
+    """Its task was killed, or marked: the judge's task runs all the same, and no check asks about afterwards."""
+    told = request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1})
+    for step in (lambda: toy.engine().arm(told), lambda: toy.engine().baseline(RUN), lambda: toy.engine().inject(RUN)):
+        step()
+    toy.engine().exercise(RUN)
+    toy.engine().revert(RUN)
+    if measured:
+        toy.engine().recovery(RUN)
+    verdict = toy.engine().judge(RUN)
+    assert verdict.outcome is (Outcome.HELD if measured else Outcome.INCONCLUSIVE)
+    assert measured or (verdict.reasons == (Reason.TOO_FEW_TRIALS,) and "was not measured" in verdict.sentence)
+    (redone,) = redecide(row_of(stored) for stored in toy.ledger.records())
+    assert (redone.outcome, redone.differences, redone.not_shown) == (verdict.outcome, (), "")
 
 
 def test_each_step_may_be_called_twice_by_other_processes(toy: ToyProject) -> None:
@@ -344,6 +365,194 @@ def test_a_judged_run_is_not_run_again(toy: ToyProject) -> None:
     assert toy.fault.injections == 1
 
 
+def test_a_late_try_of_arm_leaves_the_run_of_a_later_one_alone(toy: ToyProject) -> None:
+    """Airflow took it for dead, and its second try has gone on: the first must not take back what is that one's."""
+    of_process(toy, try_number=2).arm(request())
+    of_process(toy).inject(RUN)
+    before = toy.kinds()
+    with pytest.raises(Fenced, match="try 1 of arm"):
+        of_process(toy, try_number=1).arm(request())
+    assert toy.word() == HURT
+    assert toy.ledger.locked_runs() == {RUN}
+    assert toy.kinds() == before
+    of_process(toy).exercise(RUN)
+    of_process(toy).revert(RUN)
+    assert of_process(toy).judge(RUN).outcome is not Outcome.ABORTED
+
+
+def test_a_late_try_of_revert_ends_no_trial_of_its_successors_recovery(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is to fence what runs, before it takes the run: what runs now is the later try's recovery."""
+    of_process(toy).arm(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
+    for step in ("baseline", "inject", "exercise"):
+        getattr(of_process(toy), step)(RUN)
+    of_process(toy, try_number=2).revert(RUN)
+    ended: list[str] = []
+    monkeypatch.setattr(ToyWorkspaces, "end_workloads", lambda self, plan: ended.append(plan.run_id) or 0)
+
+    def late() -> None:
+        with pytest.raises(Fenced, match="try 1 of revert"):
+            of_process(toy, try_number=1).revert(RUN)
+
+    toy.during = when(Arm.RECOVERY, late)
+    assert of_process(toy).recovery(RUN).healthy
+    assert toy.words_seen[-1][0] is Arm.RECOVERY
+    assert ended == []
+    assert of_process(toy).judge(RUN).outcome is Outcome.HELD
+
+
+@pytest.mark.parametrize("injected", [True, False])
+def test_a_late_try_of_approve_takes_nothing_back_of_the_run_that_went_on(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch, injected: bool
+) -> None:
+    """It stood still before it registered its plan; meanwhile its second try did, and the tasks after it went on."""
+    resolve = ToyWorkspaces.resolve
+
+    def slow(self: ToyWorkspaces, target: Target) -> SourceVersion:
+        monkeypatch.setattr(ToyWorkspaces, "resolve", resolve)
+        of_process(toy, try_number=2).propose(request())
+        of_process(toy).arm(request())
+        if injected:
+            of_process(toy).inject(RUN)
+        return resolve(self, target)
+
+    monkeypatch.setattr(ToyWorkspaces, "resolve", slow)
+    with pytest.raises(SquallError):
+        of_process(toy, try_number=1).propose(request())
+    assert RecordKind.RUN_REFUSED not in toy.kinds()
+    assert (toy.word(), toy.ledger.locked_runs()) == (HURT if injected else HEALTHY, {RUN})
+    if injected:
+        of_process(toy).exercise(RUN)
+        assert toy.words_seen[-1] == (Arm.TREATMENT, HURT)
+
+
+def test_what_a_task_does_beside_its_own_step_is_no_try_of_that_step(toy: ToyProject) -> None:
+    """The second try of exercise reverts, since a guard tripped; the revert task after it begins at its first try."""
+    of_process(toy).arm(request())
+    of_process(toy).inject(RUN)
+    toy.during = when(Arm.TREATMENT, raising(GuardTripped("a guard")))
+    toy.fault.trouble["revert"] = RevertError("not now", handle_id=f"{RUN}/write")
+    with pytest.raises(GuardTripped, match="a guard"):
+        of_process(toy, try_number=2).exercise(RUN)
+    with pytest.raises(Fenced, match="try 1 of exercise"):
+        of_process(toy, try_number=1).exercise(RUN)
+    toy.fault.trouble.clear()
+    of_process(toy, try_number=1).revert(RUN)
+    assert toy.word() == HEALTHY
+
+
+def test_a_dag_run_made_anew_under_its_id_reverts_at_its_first_try(toy: ToyProject) -> None:
+    """Somebody deletes one whose revert was killed twice at its start, and triggers it again with the same id."""
+    of_process(toy).arm(request())
+    of_process(toy).inject(RUN)
+    toy.ledger.of_another_process().enter(Actor(run_id=RUN, step="revert", pid=7, try_number=2))
+    of_process(toy).arm(request())
+    of_process(toy).revert(RUN)
+    assert toy.word() == HEALTHY
+    of_process(toy, try_number=2).arm(request())  # a task that is cleared counts on: its late first try stays refused
+    of_process(toy, try_number=2).revert(RUN)
+    with pytest.raises(Fenced, match="try 1 of revert"):
+        of_process(toy, try_number=1).revert(RUN)
+
+
+def test_a_run_in_line_whose_arm_task_is_marked_success_hurts_nobody(toy: ToyProject) -> None:
+    """Its faults fire during the workload, so no handle of its own is missed: nothing else would hold it back."""
+    toy.engine(targets=ALLOWS_KILLS).arm(request(method=[KILL]))
+    leaving = toy.engine(targets=ALLOWS_KILLS)
+    leaving = replace(leaving, parts=replace(leaving.parts, lock_wait_s=3600.0, leaves_to_wait=True))
+    with pytest.raises(InLine):
+        leaving.arm(request("run-2", method=[KILL]))
+    for step in ("baseline", "inject", "exercise"):
+        with pytest.raises(GuardTripped, match="run-2 is not armed"):
+            getattr(toy.engine(targets=ALLOWS_KILLS), step)("run-2")
+    assert toy.words_seen == []
+
+
+def test_a_run_whose_inject_task_is_marked_success_counts_in_its_night_all_the_same(toy: ToyProject) -> None:
+    allowed = {"targets": ALLOWS_KILLS, "limits": BlastLimits(experiments_per_night=1)}
+    toy.engine(**allowed).arm(request(method=[KILL]))
+    toy.engine(**allowed).exercise(RUN)
+    counted = list(toy.ledger.records(kinds=[RecordKind.NIGHT_COUNTED]))
+    assert len(counted) == 1
+    toy.engine(**allowed).exercise(RUN)  # cleared
+    assert list(toy.ledger.records(kinds=[RecordKind.NIGHT_COUNTED])) == counted
+
+
+def test_a_process_is_not_hurt_on_a_machine_without_a_sweeper_of_its_own(toy: ToyProject) -> None:
+    """Another machine's sweeper let the run arm, and could do nothing for a process here."""
+    toy.engine(targets=ALLOWS_KILLS).arm(request(method=[KILL]))
+    toy.ledger.beat(guards.own_leave(host()))
+    toy.clock.advance(1)
+    toy.ledger.beat(guards.SWEEPER)
+    with pytest.raises(GuardTripped, match=f"only a sweeper on {host()} can put back"):
+        toy.engine(targets=ALLOWS_KILLS).exercise(RUN)
+    assert toy.words_seen == []
+    assert "acts on a process of" in toy.notes(RecordKind.STOP_TRIGGERED)[0]
+
+
+def test_a_refused_run_whose_arm_task_is_marked_success_hurts_nobody(toy: ToyProject) -> None:
+    toy.engine().arm(request())
+    lever.pull(toy.home, "not now", toy.clock.now())
+    with pytest.raises(GuardTripped, match="not now"):
+        toy.engine().arm(request())  # its task was cleared
+    lever.release(toy.home)
+    with pytest.raises(GuardTripped, match="run-1 is not armed"):
+        toy.engine().exercise(RUN)
+    toy.engine().arm(request())
+    assert toy.engine().baseline(RUN) == 2
+
+
+def test_a_run_whose_arm_task_was_lost_is_judged_with_nothing_armed_and_its_target_free(toy: ToyProject) -> None:
+    """Airflow runs no teardown where every setup failed: the fault was never in, so the run is not unreverted."""
+    of_process(toy).arm(request())
+    verdict = of_process(toy).judge(RUN)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert phases(toy) == [Phase.REVERTED]
+    assert toy.ledger.locked_runs() == frozenset()
+
+
+def test_a_revert_task_that_is_marked_success_leaves_nothing_in_and_proves_nothing(toy: ToyProject) -> None:
+    of_process(toy).arm(request())
+    of_process(toy).inject(RUN)
+    of_process(toy).exercise(RUN)
+    with pytest.raises(RevertError, match="is still injected"):
+        of_process(toy).recovery(RUN)
+    assert RecordKind.RECOVERY_MEASURED not in toy.kinds()
+    verdict = of_process(toy).judge(RUN)
+    assert verdict.outcome is not Outcome.UNREVERTED
+    assert toy.word() == HEALTHY
+    assert toy.ledger.locked_runs() == frozenset()
+
+
+def test_whoever_still_runs_trials_when_a_run_is_judged_goes_no_further(toy: ToyProject) -> None:
+    """The task before the judge was marked: the verdict must not be followed by another act."""
+    of_process(toy).arm(request())
+    of_process(toy).inject(RUN)
+    toy.during = when(Arm.TREATMENT, lambda: of_process(toy).judge(RUN))
+    with pytest.raises(Fenced):
+        of_process(toy).exercise(RUN)
+    assert toy.word() == HEALTHY
+    assert toy.ledger.locked_runs() == frozenset()
+    assert [seen for seen, _ in toy.words_seen].count(Arm.TREATMENT) == 1
+
+
+def test_a_judge_that_dies_right_after_its_verdict_gives_the_locks_back_when_tried_again(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_process(toy).arm(request())
+    of_process(toy).inject(RUN)
+    of_process(toy).exercise(RUN)
+    of_process(toy).revert(RUN)
+    with monkeypatch.context() as killed:
+        killed.setattr(Engine, "_unlock", lambda *_: raising(KeyboardInterrupt())())
+        with pytest.raises(KeyboardInterrupt):
+            of_process(toy).judge(RUN)
+    assert toy.ledger.locked_runs() == {RUN}
+    of_process(toy).judge(RUN)
+    assert toy.ledger.locked_runs() == frozenset()
+
+
 # --- whatever happens under the fault ------------------------------------------------------------------------------
 
 
@@ -397,6 +606,60 @@ def test_a_stop_check_that_cannot_be_measured_ends_the_trials(toy: ToyProject) -
     assert toy.word() == HEALTHY
 
 
+@pytest.mark.parametrize("step", ["baseline", "inject", "recovery"])
+def test_what_a_guard_refuses_between_two_tasks_is_the_verdicts_reason(toy: ToyProject, step: str) -> None:
+    """Each task of Airflow's is a process of its own, and the tasks after a failed one know nothing of its error."""
+    before = {"baseline": (), "inject": ("baseline",), "recovery": ("baseline", "inject", "exercise", "revert")}
+    toy.engine().arm(request(analysis={"seeds": 2, "base_seed": 1, "recovery_trials": 1}))
+    for done in before[step]:
+        getattr(toy.engine(), done)("run-1")
+    lever.pull(toy.home, "halt", toy.clock.now())
+    with pytest.raises(GuardTripped, match="lever is pulled"):
+        getattr(toy.engine(), step)("run-1")
+    toy.engine().revert("run-1")
+    verdict = toy.engine().judge("run-1")
+    assert verdict.outcome is Outcome.ABORTED
+    assert "the safety lever is pulled" in verdict.sentence
+    assert toy.kinds().count(RecordKind.STOP_TRIGGERED) == 1
+
+
+@pytest.mark.parametrize(
+    ("taken_back", "why"),
+    [({"families": ()}, "no toy faults"), ({"environment": "production"}, "'production' by now")],
+)
+@pytest.mark.parametrize("step", ["arm", "inject"])
+def test_what_the_owner_of_the_inventory_has_taken_back_meanwhile_is_not_done(
+    toy: ToyProject, step: str, taken_back: dict[str, object], why: str
+) -> None:
+    """A run may wait for hours for somebody's yes, for its turn or for its controls."""
+    toy.engine().propose(request())
+    if step == "inject":
+        toy.engine().arm(request())
+    entry = toy.settings().targets["toy"].model_copy(update=taken_back)
+    engine = toy.engine(targets={"toy": entry})
+    with pytest.raises(GuardTripped, match=why):
+        engine.arm(request()) if step == "arm" else engine.inject(RUN)
+    assert toy.fault.injections == 0
+
+
+def test_a_window_that_closed_between_two_tasks_is_seen_before_the_next_trial(toy: ToyProject) -> None:
+    """A fault that fires at the trial's start would be in before a thread has looked."""
+    engine = toy.engine()
+    engine.arm(request())
+    engine.baseline(RUN)
+    engine.inject(RUN)
+
+    def closed(*_: object) -> None:
+        raise GuardTripped("the change window closes")
+
+    later = Engine(replace(engine.parts, loop=replace(engine.parts.loop, allowed=closed)))
+    with pytest.raises(GuardTripped, match="window closes"):
+        later.exercise(RUN)
+    assert Arm.TREATMENT not in [arm for arm, _ in toy.words_seen]
+    assert toy.word() == HEALTHY
+    assert later.judge(RUN).outcome is Outcome.ABORTED
+
+
 @pytest.mark.parametrize("stops", ["a stop check", "the lever"])
 def test_the_faults_are_out_before_the_exercise_step_ends_and_a_retry_goes_no_further(
     toy: ToyProject, stops: str
@@ -441,6 +704,49 @@ def test_a_window_that_closes_before_the_fault_is_in_refuses_the_injection(toy: 
     assert toy.fault.injections == 0
 
 
+@pytest.mark.parametrize("trips", [False, True], ids=["a trial", "a guard that cannot ask"])
+def test_a_task_that_loses_the_ledger_undoes_what_is_in_without_a_record(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch, trips: bool
+) -> None:
+    """Under a scheduler nobody comes after it who could: its retries, the revert task and the sweep need the ledger."""
+    of_process(toy).arm(request())
+    of_process(toy).inject(RUN)
+
+    def lose_it() -> None:
+        for name in ("append", "records", "handle", "handles", "renew", "transition", "release", "acting"):
+            gone.setattr(MemoryLedger, name, lambda *_, **__: raising(SetupError("no ledger server answers"))())
+        if trips:
+            raise GuardTripped("the lever could not be looked at for 60 s")
+
+    toy.during = when(Arm.TREATMENT, lose_it)
+    engine = of_process(toy)
+    with monkeypatch.context() as gone, pytest.raises(LedgerError, match="has been undone, without a record"):
+        engine.exercise(RUN)
+    assert toy.word() == HEALTHY
+    with pytest.raises(Fenced, match="is not in"):
+        of_process(toy).exercise(RUN)  # the next try, once the ledger is back
+    of_process(toy).revert(RUN)
+    assert phases(toy) == [Phase.REVERTED]
+
+
+def test_a_second_fault_that_loses_the_ledger_takes_the_first_out_with_it(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [{"name": name, "fault": "toy.word", "target": "data"} for name in ("one", "two")]
+    of_process(toy).arm(request(method=steps))
+    engine, inject = of_process(toy), acts.inject
+
+    def lose_it_at_the_second(parts: ActParts, state: HandleState, *, by: str = "") -> Receipt:
+        if state.handle.step == "two":
+            monkeypatch.setattr(engine.parts.ledger, "broken", "gone")
+        return inject(parts, state, by=by)
+
+    monkeypatch.setattr(acts, "inject", lose_it_at_the_second)
+    with pytest.raises(LedgerError, match="has been undone, without a record"):
+        engine.inject(RUN)
+    assert toy.word() == HEALTHY
+
+
 def test_an_injection_that_stops_half_way_is_reverted(toy: ToyProject) -> None:
     toy.fault.trouble["inject"] = OSError("half-way")
     verdict = toy.engine().run(request())
@@ -469,6 +775,23 @@ def test_a_ledger_that_dies_under_the_fault_leaves_nothing_in(toy: ToyProject) -
     (swept,) = toy.sweeper().sweep()
     assert swept.reverted
     assert phases(toy) == [Phase.REVERTED]
+
+
+def test_who_stood_still_past_its_lease_and_then_finds_no_ledger_leaves_the_place_to_whoever_has_it_now(
+    toy: ToyProject,
+) -> None:
+    """A sweep has put it back, and another run has hurt it, while this one slept."""
+
+    def sleep() -> None:
+        toy.clock.advance(300)
+        assert [one.reverted for one in toy.sweeper().sweep()] == [True]
+        (toy.home / "runs" / RUN / "clone" / "word.csv").write_text("of another run")
+        toy.ledger.broken = "gone"
+
+    toy.during = when(Arm.TREATMENT, sleep)
+    with pytest.raises(LedgerError, match=r"not undone: .* has been over for \d+ s"):
+        toy.engine().run(request())
+    assert toy.word() == "of another run"
 
 
 def test_a_fault_swept_mid_way_voids_the_trial_and_ends_the_run(toy: ToyProject) -> None:
@@ -529,7 +852,27 @@ def test_one_handle_that_cannot_be_reverted_keeps_no_other_in(toy: ToyProject) -
     toy.fault.revert = revert  # type: ignore[method-assign]
     with pytest.raises(RevertError):
         engine.revert(plan.run_id)
-    assert tried == ["again", "write"]
+    assert tried == ["again", "write", "again"]  # once more, since the other one was in on the same place
+
+
+def test_an_undo_that_could_not_be_proved_beside_another_fault_is_proved_once_that_is_out(toy: ToyProject) -> None:
+    """A key that is active again is still refused while a denial is in: nothing is wrong, and nobody is to be paged."""
+    second = {"name": "again", "fault": "toy.word", "target": "data"}
+    engine = toy.engine()
+    engine.arm(request(method=[{"name": "write", "fault": "toy.word", "target": "data"}, second]))
+    engine.inject(RUN)
+    real = toy.fault.revert
+
+    def revert(handle, params, ctx):  # type: ignore[no-untyped-def]
+        other = toy.ledger.handle(f"{RUN}/write")
+        if handle.step == "again" and other is not None and other.phase is Phase.INJECTED:
+            raise RevertError("still refused")
+        return real(handle, params, ctx)
+
+    toy.fault.revert = revert  # type: ignore[method-assign]
+    engine.revert(RUN)
+    assert phases(toy) == [Phase.REVERTED, Phase.REVERTED]
+    assert engine.judge(RUN).outcome is not Outcome.UNREVERTED
 
 
 # --- any order -----------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,9 @@ import pytest
 from chaos_tasks.errors import LedgerError, SetupError
 from chaos_tasks.exporting import Exports
 from chaos_tasks.model.record import RecordKind
+from chaos_tasks.testing.clock import FakeClock
+from chaos_tasks.testing.memory_ledger import MemoryLedger
+from tests.unit.reports import nights
 from tests.unit.test_campaign import NIGHT, TEXT, campaigns, judged
 from tests.unit.toy_project import ToyProject
 
@@ -68,6 +71,26 @@ def test_a_night_that_is_over_is_adjusted_before_its_report_and_ends_once(toy: T
     exports.night(plan.campaign_id, over=True)
     assert kinds(toy) == list(ENDS)
     assert len(shown.nights) == 1
+
+
+@pytest.mark.parametrize("stood_in_line", [False, True])
+def test_a_run_is_compared_with_the_one_before_it_also_where_it_was_registered_before_that_was_judged(
+    toy: ToyProject, stood_in_line: bool
+) -> None:
+    older, before, run = (
+        nights.run("x", nights.SAME, seq=0, nights_ago=2),
+        nights.run("x", nights.BAD, seq=100, nights_ago=1),
+        nights.run("x", nights.BAD, seq=200),
+    )
+    if stood_in_line:
+        at = before[-1].seq
+        before = [*before[:-1], before[-1].model_copy(update={"seq": at + 1})]
+        run = [run[0].model_copy(update={"seq": at}), *run[1:]]
+    log = sorted([*older, *before, *run], key=lambda one: one.seq)
+    part = replace(campaigns(toy), ledger=MemoryLedger(toy.clock, _log=log))
+    exported = Exports(part, FakeClock(nights.NOW)).run(run[0].record.run_id)
+    assert exported.report.changed == ()
+    assert [row.since for row in exported.report.act_on] == [before[0].record.occurred_at]
 
 
 def test_the_numbers_of_a_night_are_shown(toy: ToyProject) -> None:

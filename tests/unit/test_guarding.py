@@ -153,6 +153,29 @@ def test_within_the_grace_of_each_trial_nothing_counts(scenery: Scenery) -> None
     assert one.turn() is not None
 
 
+def test_strikes_of_what_is_no_trials_own_are_counted_through_short_trials(scenery: Scenery) -> None:
+    """A service that is down all night trips, also where no trial lasts for as many readings as it takes."""
+    scenery.probe.needs_trial = False
+    guarding = scenery.guarding(conditions=(condition(strikes=3, of=5),))
+    one = lookout(guarding, "loss")
+    seen: list[Tripped | None] = []
+    for name in ("t", "u"):
+        guarding.begins(scenery.spec(name), scenery.ended)
+        scenery.probe.answers = [9.0, 9.0]
+        seen += [one.turn(), one.turn()]
+        guarding.ends()
+    assert [found is not None for found in seen] == [False, False, True, True]
+
+
+def test_strikes_of_a_trials_own_reading_begin_anew_with_each_trial(scenery: Scenery) -> None:
+    guarding = scenery.guarding(conditions=(condition(strikes=3, of=5),))
+    one = lookout(guarding, "loss")
+    for name in ("t", "u"):
+        guarding.begins(scenery.spec(name), scenery.ended)
+        scenery.probe.answers = [9.0, 9.0]
+        assert [one.turn(), one.turn()] == [None, None]
+
+
 def test_between_trials_there_is_nothing_to_read_and_that_is_no_silence(scenery: Scenery) -> None:
     guarding = scenery.guarding(conditions=(condition(),))
     one = lookout(guarding, "loss")

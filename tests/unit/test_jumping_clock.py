@@ -1,4 +1,4 @@
-"""The host's wall clock jumps while a fault is in: it dates records, and decides neither a lease nor a verdict."""
+"""The host's wall clock jumps while a fault is in: it dates records, and decides no lease, no limit and no verdict."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from chaos_tasks.errors import GuardTripped
 from chaos_tasks.model.handle import Phase
+from chaos_tasks.model.limits import BlastLimits
 from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import Outcome
 from chaos_tasks.runs import Run
 from chaos_tasks.safety.guards import SWEEPER
+from chaos_tasks.safety.lasting import within
+from chaos_tasks.safety.limits import Night, minutes_in
 from chaos_tasks.testing.clock import FakeClock
 from chaos_tasks.testing.memory_ledger import MemoryLedger
 from tests.unit.toy_project import HEALTHY, ToyProject, register, request
+
+JUMPS = [timedelta(hours=1), timedelta(hours=-1)]
 
 
 class SettableClock(FakeClock):
@@ -47,15 +53,26 @@ class ServersClock:
         self._host.sleep(seconds)
 
 
+@pytest.fixture
+def clock() -> SettableClock:
+    """That of the host."""
+    return SettableClock()
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: SettableClock) -> ToyProject:
+    """Its ledger is on another host."""
+    made = ToyProject(tmp_path / "home", clock=clock)
+    made.ledger = MemoryLedger(ServersClock(clock))
+    made.ledger.beat(SWEEPER)
+    register(monkeypatch, made.fault)
+    return made
+
+
 @pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(days=-1), timedelta(hours=5)], ids=str)
 def test_a_wall_clock_that_jumps_under_the_fault_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+    toy: ToyProject, clock: SettableClock, jump: timedelta
 ) -> None:
-    clock = SettableClock()
-    toy = ToyProject(tmp_path / "home", clock=clock)
-    toy.ledger = MemoryLedger(ServersClock(clock))
-    toy.ledger.beat(SWEEPER)
-    register(monkeypatch, toy.fault)
     swept: list[object] = []
 
     def during(spec: TrialSpec) -> None:
@@ -73,3 +90,33 @@ def test_a_wall_clock_that_jumps_under_the_fault_costs_nothing(
     assert recovery is not None
     assert recovery.healthy
     assert toy.engine().run(request("run-2")).outcome is Outcome.HELD  # and the target is free
+
+
+@pytest.mark.parametrize("jump", JUMPS, ids=str)
+def test_a_run_is_ended_once_its_longest_is_over_by_the_ledgers_clock(
+    toy: ToyProject, clock: SettableClock, jump: timedelta
+) -> None:
+    engine = toy.engine()
+    plan = engine.arm(request(guards={"longest": "10m"}))
+    clock.jumped = jump  # set while the controls train
+    engine.inject("run-1")
+    clock.advance(9 * 60)
+    within(plan, toy.ledger)
+    clock.jumped = -jump
+    within(plan, toy.ledger)
+    clock.advance(2 * 60)
+    with pytest.raises(GuardTripped, match="longest = 10m"):
+        within(plan, toy.ledger)
+
+
+@pytest.mark.parametrize("jump", JUMPS, ids=str)
+def test_minutes_of_the_night_are_counted_by_the_ledgers_clock(
+    toy: ToyProject, clock: SettableClock, jump: timedelta
+) -> None:
+    engine = toy.engine()
+    engine.arm(request())
+    engine.inject("run-1")
+    clock.jumped = jump
+    clock.advance(600)
+    engine.revert("run-1")
+    assert minutes_in(toy.ledger, Night.of(BlastLimits(), toy.ledger.now())) == pytest.approx(10)

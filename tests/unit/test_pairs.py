@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from chaos_tasks.model.record import RecordKind
 from chaos_tasks.model.request import RunRequest
@@ -13,16 +10,9 @@ from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.model.trial import Arm
 from chaos_tasks.model.verdict import Outcome, Verdict
 from chaos_tasks.runs import Run
-from tests.unit.toy_project import ToyProject, experiment, register
+from tests.unit.toy_project import ToyProject, experiment
 
 NOISE = (0.0, 0.004, -0.003, 0.002, -0.004, 0.001, 0.003, -0.002, 0.004, -0.001, 0.002, -0.003)
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
-    project = ToyProject(tmp_path / "home")
-    register(monkeypatch, project.fault)
-    return project
 
 
 def auc(drop: float) -> Any:

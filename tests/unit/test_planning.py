@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos_tasks.errors import GuardTripped
+from chaos_tasks.ledger.lock_keys import conflict
 from chaos_tasks.model.experiment import Experiment
 from chaos_tasks.model.place import DvcPlace, InstancePlace, S3Place, StreamPlace
 from chaos_tasks.model.plan import Overrides, Plan
@@ -19,6 +21,7 @@ from chaos_tasks.model.target import Target
 from chaos_tasks.planning import Source, fault_seed, make_plan, overridden, seeds_of
 
 NIGHT = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
+DENY = {"name": "deny", "fault": "cloud.deny_access", "target": "store"}
 FLIP = {
     "name": "flip",
     "fault": "data.label_flip",
@@ -26,6 +29,7 @@ FLIP = {
     "params": {"path": "a.csv", "column": "y", "fraction": 0.1},
 }
 KILL = {"name": "kill", "fault": "process.kill", "target": "workload", "trigger": {"at": "progress", "step": 3}}
+COMMAND = {"type": "command", "run": "true"}
 RESOURCES = {
     "store": {"type": "s3", "endpoint": "http://s3", "bucket": "b", "prefix": "p", "principal": "pipeline"},
     "feed": {"type": "redis_stream", "url": "redis://r", "key": "events"},
@@ -46,12 +50,18 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment.model_validate({**told, **changes})
 
 
-def plan(run_id: str = "run", overrides: Overrides | None = None, **changes: Any) -> Plan:
+def plan(
+    run_id: str = "run",
+    overrides: Overrides | None = None,
+    resources: Mapping[str, Any] = RESOURCES,
+    workload: Mapping[str, Any] = COMMAND,
+    **changes: Any,
+) -> Plan:
     told = {
         "name": "toy",
         "source": {"type": "dvc", "repo": "repo", "data": ["a.csv"], "format": "csv"},
-        "workload": {"type": "command", "run": "true"},
-        "resources": RESOURCES,
+        "workload": workload,
+        "resources": resources,
     }
     request = RunRequest(run_id=run_id, experiment=experiment(**changes), overrides=overrides or Overrides())
     source = Source(commit="c" * 40, data_digest="d" * 64)
@@ -84,6 +94,47 @@ def test_what_a_fault_touches_is_locked_alone_and_what_is_read_is_shared() -> No
         "source:repo": False,
     }
     assert list(locks) == sorted(locks)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"principal": "somebody-else", "prefix": "q"},  # the policy of one bucket: each would write the other's back
+        {"bucket": "another", "endpoint": "http://S3/"},
+        {"bucket": "another", "principal": "arn:aws:iam::000000000000:user/pipeline"},
+    ],
+)
+def test_two_experiments_never_hold_one_principal_or_the_policy_of_one_bucket(other: Mapping[str, Any]) -> None:
+    method = [DENY]
+    first = plan("one", method=method, name="one")
+    second = plan("two", method=method, name="two", resources={"store": {**RESOURCES["store"], **other}})
+    assert any(conflict(one, two) for one in first.locks for two in second.locks)
+
+
+@pytest.mark.parametrize(("attach", "apart"), [({}, False), (None, True)])
+def test_two_experiments_never_attach_to_the_same_scheduled_run(attach: object, apart: bool) -> None:
+    """Each waits for the next one, and judges it as if it alone had hit it; runs of one's own are others' business."""
+    dag = {"type": "airflow_dag", "dag_id": "etl", "connection": {"url": "http://airflow"}, "attach": attach}
+    dag = dag if attach is not None else {**dag, "conf": {"out": "{out}"}}
+    first = plan("one", method=[KILL], name="one", workload=dag)
+    second = plan("two", method=[KILL], name="two", workload=dag)
+    assert any(conflict(one, two) for one in first.locks for two in second.locks) is not apart
+
+
+def test_two_principals_of_two_buckets_are_hurt_at_the_same_time() -> None:
+    method = [DENY]
+    apart = {**RESOURCES["store"], "principal": "somebody-else", "bucket": "another"}
+    first = plan("one", method=method, name="one")
+    second = plan("two", method=method, name="two", resources={"store": apart})
+    assert not any(conflict(one, two) for one in first.locks for two in second.locks)
+
+
+def test_a_fault_that_writes_no_policy_does_not_hold_one() -> None:
+    key = {"name": "key", "fault": "cloud.deactivate_key", "target": "store"}
+    assert {lock.key for lock in plan(method=[key]).locks if lock.exclusive} == {
+        "experiment:tidy",
+        "iam:http://s3/pipeline",
+    }
 
 
 def test_two_runs_never_share_a_clone_or_a_stream() -> None:

@@ -157,6 +157,17 @@ def test_a_log_line_and_its_traceback_are_redacted(caplog: pytest.LogCaptureFixt
     assert "ValueError" in caplog.text
 
 
+def test_a_log_record_that_somebody_copies_has_no_name_yet() -> None:
+    """Airflow's formatters copy every record so, and each line would be an error of the logging instead."""
+    before = logging.getLogRecordFactory()
+    redacting.guard_logs()
+    try:
+        copied = logging.makeLogRecord({"name": "chaos_tasks.some", "msg": "said"})
+    finally:
+        logging.setLogRecordFactory(before)
+    assert (copied.name, copied.getMessage()) == ("chaos_tasks.some", "said")
+
+
 def test_lines_of_a_log_lose_a_whole_private_key() -> None:
     text = f"before\n{KEY}\nafter password=correcthorse\n"
     clean = "".join(redacting.lines(text.splitlines(keepends=True)))

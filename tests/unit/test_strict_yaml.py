@@ -105,3 +105,8 @@ def test_variables_are_replaced_and_an_unset_one_names_its_field() -> None:
     assert [(one.line, one.field) for one in caught.value.problems] == [(3, "nested.0")]
     strict_yaml.expand(document, {"ROOT": "here"}, keep_unset=True)
     assert document.content == {"repo": "here/data", "nested": ["${ABSENT}"]}
+
+
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="it is a folder"):
+        strict_yaml.load(tmp_path)

@@ -28,10 +28,11 @@ from chaos_tasks.model.spec import TrialSpec
 from chaos_tasks.model.target import Target
 from chaos_tasks.model.trial import Arm, ForkPoint, KeptCheckpoint, Trial, TrialStatus
 from chaos_tasks.ports import Clock
-from chaos_tasks.safety.guards import SWEEPER
+from chaos_tasks.safety.guards import SWEEPER, own_beat
 from chaos_tasks.settings import Settings, TargetEntry
 from chaos_tasks.sweeping import Sweeper
 from chaos_tasks.targets.dvc import SourceVersion
+from chaos_tasks.targets.process import host
 from chaos_tasks.testing.clock import FakeClock
 from chaos_tasks.testing.memory_ledger import MemoryLedger
 from chaos_tasks.trialing import Prepared
@@ -187,7 +188,8 @@ class ToyProject:
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "toy.yaml").write_text(TARGET)
         self.ledger = MemoryLedger(self.clock)
-        self.ledger.beat(SWEEPER)
+        for name in (SWEEPER, own_beat(host())):
+            self.ledger.beat(name)
         self.workspaces = ToyWorkspaces(self.home, "python", from_credentials({}))
 
     def settings(self, **changes: Any) -> Settings:

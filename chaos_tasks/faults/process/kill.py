@@ -62,10 +62,12 @@ class Kill:
 
     def revert(self, handle: Handle, params: KillParams, ctx: FaultContext) -> Receipt:
         """A dead process cannot be brought back; say what was ended, and act no more."""
+        process_place(handle.place)  # refused where it is not seen
         return leave_to_healing(handle, ctx.clock)
 
     def inspect(self, handle: Handle, params: KillParams, ctx: FaultContext) -> Finding:
         """Whether its victims are gone."""
+        process_place(handle.place)  # refused where it is not seen
         return find_ended(handle)
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from pydantic import JsonValue
 
+from chaos_tasks.errors import InjectError
 from chaos_tasks.faults.base import FaultContext, FaultParams
+from chaos_tasks.faults.process import stopping
 from chaos_tasks.faults.process.places import process_place
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
 from chaos_tasks.model.place import Place, ProcessPlace
 from chaos_tasks.ports import Clock
-from chaos_tasks.targets.process import ProcessIdentity, group, is_stopped
-
-SETTLE_S = 2.0
-POLL_S = 0.01
+from chaos_tasks.targets.process import ProcessIdentity, group, is_stopped, is_traced
 
 
 class PauseParams(FaultParams):
@@ -37,9 +35,18 @@ class Pause:
     policy: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def snapshot(self, place: Place, params: PauseParams, ctx: FaultContext) -> Mapping[str, JsonValue]:
-        """Who stands still already: those are not ours to let go."""
+        """Who stands still already: those are not ours to let go.  Raises InjectError where all of them do.
+
+        Another pause of the run may be in: this one would stop nobody, and nothing would be as it found it at its end.
+        """
         members = group(process_place(place))
-        return {"processes": len(members), "stopped": [one.pid for one in members if is_stopped(one.pid)]}
+        stopped: list[JsonValue] = [one.pid for one in members if is_stopped(one.pid)]
+        if members and len(stopped) == len(members):
+            raise InjectError(
+                f"all {len(members)} processes of {place.key} stand still already, so no pause could be told from that",
+                remedy="let pauses of one run not overlap, or see who has stopped them",
+            )
+        return {"processes": len(members), "stopped": stopped}
 
     def blast_radius(self, place: Place, params: PauseParams) -> float:
         """All of the trial waits."""
@@ -48,38 +55,34 @@ class Pause:
     def inject(self, handle: Handle, params: PauseParams, ctx: FaultContext) -> Receipt:
         """Stop the group until no member runs: one that forked while we signalled is stopped in the next pass."""
         place = process_place(handle.place)
-        deadline = ctx.clock.monotonic() + SETTLE_S
+        deadline = ctx.clock.monotonic() + stopping.SETTLE_S
         while True:
             members = group(place)
             running = [one for one in members if not is_stopped(one.pid)]
             if not running or ctx.clock.monotonic() > deadline:
-                return _receipt(ctx.clock, members, stopped=True)
-            for one in running:
-                one.send(signal.SIGSTOP)
-            ctx.clock.sleep(POLL_S)
+                return _stopped(ctx.clock, members, len(members) - len(running))
+            stopping.stop(handle, running)
+            ctx.clock.sleep(stopping.POLL_S)
 
     def revert(self, handle: Handle, params: PauseParams, ctx: FaultContext) -> Receipt:
         """Let go on what stood still by us; a workload that has ended meanwhile needs nothing."""
         place = process_place(handle.place)
-        deadline = ctx.clock.monotonic() + SETTLE_S
-        while True:
-            members = _ours(handle, place)
-            stopped = [one for one in members if is_stopped(one.pid)]
-            if not stopped or ctx.clock.monotonic() > deadline:
-                return _receipt(ctx.clock, members, stopped=False)
-            for one in stopped:
-                one.send(signal.SIGCONT)
-            ctx.clock.sleep(POLL_S)
+        stopping.let_go(handle, lambda: _ours(handle, place), ctx.clock)
+        members = _ours(handle, place)
+        still = stopping.standing(handle, members)
+        summary = f"{len(members) - len(still)} of {len(members)} processes go on"
+        if traced := sum(is_traced(one.pid) for one in still):
+            summary += f"; a debugger holds {traced}"
+        return Receipt(at=ctx.clock.now(), effective=not still, summary=summary, evidence={"states": _states(members)})
 
     def inspect(self, handle: Handle, params: PauseParams, ctx: FaultContext) -> Finding:
-        """How many of the group stand still."""
+        """How many of the group stand still; whom a debugger holds proves neither that nor that it goes on."""
         members = _ours(handle, process_place(handle.place))
-        stopped = sum(is_stopped(one.pid) for one in members)
         if not members:
             return Finding.REVERTED
-        if stopped == 0:
+        if not stopping.standing(handle, members):
             return Finding.ARMED
-        return Finding.INJECTED if stopped == len(members) else Finding.PARTIAL
+        return Finding.INJECTED if all(is_stopped(one.pid) for one in members) else Finding.PARTIAL
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:
         """Which members of the group stand still: none of them, once it has ended."""
@@ -87,23 +90,34 @@ class Pause:
         return Fingerprint(
             digest=hashlib.sha256(repr(stopped).encode()).hexdigest(),
             covers="which processes of its group are stopped",
-            leaves_out="what they compute, and timers that ran out meanwhile",
+            leaves_out="what they compute, timers that ran out meanwhile, and whom a debugger holds",
         )
 
 
 def _ours(handle: Handle, place: ProcessPlace) -> list[ProcessIdentity]:
+    """Whom we stopped, wherever they are by now, and the group as it is, but for those who stood still before."""
     before = handle.prior.get("stopped")
     theirs = before if isinstance(before, list) else []
-    return [one for one in group(place) if one.pid not in theirs]
+    members = {one.pid: one for one in group(place) if one.pid not in theirs}
+    members.update((one.pid, one) for one in stopping.stopped_by_us(handle))  # it went on, before we came
+    return list(members.values())
 
 
-def _receipt(clock: Clock, members: tuple[ProcessIdentity, ...] | list[ProcessIdentity], *, stopped: bool) -> Receipt:
-    right = [one for one in members if is_stopped(one.pid) == stopped]
-    states: list[JsonValue] = [f"{one.pid}:{'T' if is_stopped(one.pid) else 'running'}" for one in members]
-    what = "stand still" if stopped else "go on"
+def _stopped(clock: Clock, members: tuple[ProcessIdentity, ...], still: int) -> Receipt:
     return Receipt(
         at=clock.now(),
-        effective=len(right) == len(members) and (bool(members) or not stopped),
-        summary=f"{len(right)} of {len(members)} processes {what}",
-        evidence={"states": states},
+        effective=bool(members) and still == len(members),
+        summary=f"{still} of {len(members)} processes stand still",
+        evidence={"states": _states(members)},
     )
+
+
+def _states(members: Iterable[ProcessIdentity]) -> list[JsonValue]:
+    return [f"{one.pid}:{_state(one.pid)}" for one in members]
+
+
+def _state(pid: int) -> str:
+    """As the kernel has it where it stands still."""
+    if is_stopped(pid):
+        return "T"
+    return "t" if is_traced(pid) else "running"

@@ -55,10 +55,12 @@ class TaskKill:
 
     def revert(self, handle: Handle, params: TaskKillParams, ctx: FaultContext) -> Receipt:
         """Airflow retries the task; say what was ended, and act no more."""
+        task_place(handle.place)  # refused where it is not seen
         return leave_to_healing(handle, ctx.clock)
 
     def inspect(self, handle: Handle, params: TaskKillParams, ctx: FaultContext) -> Finding:
         """Whether the task process is gone."""
+        task_place(handle.place)  # refused where it is not seen
         return find_ended(handle)
 
     def fingerprint(self, place: Place, ctx: FaultContext) -> Fingerprint:

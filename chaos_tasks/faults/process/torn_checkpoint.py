@@ -10,7 +10,8 @@ import hashlib
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,13 +19,13 @@ from pydantic import Field, JsonValue
 
 from chaos_tasks.errors import InjectError, RevertError
 from chaos_tasks.faults.base import FaultContext, FaultParams
-from chaos_tasks.faults.process import marks
+from chaos_tasks.faults.process import marks, stopping
 from chaos_tasks.faults.process.places import process_place
 from chaos_tasks.model.base import Value
 from chaos_tasks.model.handle import Finding, Fingerprint, Handle, Receipt, Reversibility
 from chaos_tasks.model.place import Place, ProcessPlace
 from chaos_tasks.ports import Clock
-from chaos_tasks.targets.process import ProcessIdentity, group, is_stopped
+from chaos_tasks.targets.process import ProcessIdentity, group
 
 GONE_S = 5.0
 POLL_S = 0.01
@@ -71,46 +72,47 @@ class TornCheckpoint:
         """Stop the workload so that it writes nothing newer, tear, then kill it."""
         place = process_place(handle.place)
         mark = marks.read(handle)
-        if not mark:
-            _signal(place, signal.SIGSTOP)
-            mark = _plan(handle, place, params)
+        if "file" not in mark:
+            stopping.stop(handle, group(place))
+            mark = _plan(handle, place, params, ctx.clock)
         file = Path(place.checkpoints) / str(mark["file"])
         if sha256_of(file) == mark["sha256"]:
             _tear(handle, file, _size(mark))
         if params.kill:
-            _kill(place, ctx.clock)
+            _kill(handle, place, ctx.clock)
         else:
-            _signal(place, signal.SIGCONT)
+            _let_go(handle, place, ctx.clock)
         torn = sha256_of(file) == mark["torn_sha256"]
-        dead = not group(place)
+        dead = not _ours(handle, place)
         return Receipt(
             at=ctx.clock.now(),
             effective=torn and (dead or not params.kill),
             summary=f"{mark['file']} cut from {mark['size']} to {mark['torn_size']} bytes" + (", killed" * params.kill),
-            evidence={**mark, "workload_gone": dead},
+            evidence={**{name: mark[name] for name in mark if name != stopping.STOPPED}, "workload_gone": dead},
         )
 
     def revert(self, handle: Handle, params: TornCheckpointParams, ctx: FaultContext) -> Receipt:
         """Put the torn file right if it is still ours; let the workload go on if injection died with it stopped."""
         place = process_place(handle.place)
-        _signal(place, signal.SIGCONT)
-        mark = marks.read(handle)
-        restored = _restore(handle, place, mark) if mark and not mark.get("reverted") else False
-        if mark and not mark.get("reverted"):
-            marks.write(handle, {**mark, "reverted": True})
+        still = _let_go(handle, place, ctx.clock)
+        mark, restored = marks.read(handle), False
+        if "file" in mark:
+            if not mark.get("reverted"):
+                restored = _restore(handle, place, mark)
+                marks.write(handle, {**mark, "reverted": True})
+            _remove_partial(handle, Path(place.checkpoints) / str(mark["file"]))
         marks.path_of(handle, "original").unlink(missing_ok=True)
-        if mark:
-            _torn_of(handle, Path(place.checkpoints) / str(mark["file"])).unlink(missing_ok=True)
         what = "the torn checkpoint is whole again" if restored else "no torn checkpoint of ours is left"
-        return Receipt(at=ctx.clock.now(), effective=True, summary=what, evidence={"restored": restored})
+        what += f"; {still} processes do not go on yet" * bool(still)
+        return Receipt(at=ctx.clock.now(), effective=not still, summary=what, evidence={"restored": restored})
 
     def inspect(self, handle: Handle, params: TornCheckpointParams, ctx: FaultContext) -> Finding:
         """Whether the file is as we tore it."""
         place, mark = process_place(handle.place), marks.read(handle)
-        members = group(place)
-        if any(is_stopped(one.pid) for one in members):
+        members = _ours(handle, place)
+        if stopping.standing(handle, members):
             return Finding.PARTIAL
-        if not mark:
+        if "file" not in mark:
             return Finding.ARMED
         if sha256_of(Path(place.checkpoints) / str(mark["file"])) != mark["torn_sha256"]:
             return Finding.REVERTED if mark.get("reverted") or not members else Finding.ARMED
@@ -146,11 +148,11 @@ def sha256_of(path: Path) -> str:
         return ""
 
 
-def _plan(handle: Handle, place: ProcessPlace, params: TornCheckpointParams) -> dict[str, JsonValue]:
+def _plan(handle: Handle, place: ProcessPlace, params: TornCheckpointParams, clock: Clock) -> dict[str, JsonValue]:
     """Keep a copy of the whole file and note what will be done, both on disk before the act."""
     file = newest(place, params.glob)
     if file is None:
-        _signal(place, signal.SIGCONT)
+        _let_go(handle, place, clock)
         raise InjectError(f"{place.trial_id} has no checkpoint any more", handle_id=handle.id, remedy="fire again")
     copy = marks.path_of(handle, "original")
     copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,7 +169,7 @@ def _plan(handle: Handle, place: ProcessPlace, params: TornCheckpointParams) -> 
         "torn_size": torn_size,
         "torn_sha256": _sha256_of_prefix(copy, torn_size),
     }
-    marks.write(handle, mark)
+    marks.write(handle, {**marks.read(handle), **mark})
     return mark
 
 
@@ -187,20 +189,45 @@ def _torn_of(handle: Handle, file: Path) -> Path:
     return file.with_name(f".{file.name}.{marks.path_of(handle).stem}.squall")
 
 
+def _whole_of(handle: Handle, file: Path) -> Path:
+    """The copy that is to take the torn file's place, beside it."""
+    return file.with_name(f".{file.name}.{marks.path_of(handle).stem}.whole.squall")
+
+
+def _remove_partial(handle: Handle, file: Path) -> None:
+    """What an injection or an undo left that was killed before its rename."""
+    for partial in (_torn_of(handle, file), _whole_of(handle, file)):
+        partial.unlink(missing_ok=True)
+
+
 def _restore(handle: Handle, place: ProcessPlace, mark: Mapping[str, JsonValue]) -> bool:
     """Copy the original back, at once, if the file is still as we tore it."""
     file, copy = Path(place.checkpoints) / str(mark["file"]), marks.path_of(handle, "original")
+    seen = _version(file)
     if sha256_of(file) != mark["torn_sha256"]:
         return False
     if sha256_of(copy) != mark["sha256"]:
         raise RevertError(
             f"the copy of {mark['file']} is gone or damaged", handle_id=handle.id, remedy=f"delete {file} by hand"
         )
-    partial = file.with_name(f".{file.name}.squall")
+    partial = _whole_of(handle, file)
     shutil.copyfile(copy, partial)
-    shutil.copystat(file, partial)  # the workload takes the newest: its time must not change
+    with suppress(FileNotFoundError):
+        shutil.copystat(file, partial)  # the workload takes the newest: its time must not change
+    if _version(file) != seen:  # the workload has written its next one meanwhile, and that is its own
+        partial.unlink()
+        return False
     os.replace(partial, file)
     return True
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """What changes whenever the file is written or replaced; empty where there is none."""
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        return ()
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _sha256_of_prefix(path: Path, size: int) -> str:
@@ -212,21 +239,28 @@ def _sha256_of_prefix(path: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def _kill(place: ProcessPlace, clock: Clock) -> None:
+def _kill(handle: Handle, place: ProcessPlace, clock: Clock) -> None:
     deadline = clock.monotonic() + GONE_S
-    while (members := group(place)) and clock.monotonic() < deadline:
+    while (members := _ours(handle, place)) and clock.monotonic() < deadline:
         for one in _leader_last(members, place):
             one.send(signal.SIGKILL)
         clock.sleep(POLL_S)
 
 
-def _leader_last(members: tuple[ProcessIdentity, ...], place: ProcessPlace) -> list[ProcessIdentity]:
+def _leader_last(members: Iterable[ProcessIdentity], place: ProcessPlace) -> list[ProcessIdentity]:
     return sorted(members, key=lambda one: one.pid == place.pid)
 
 
-def _signal(place: ProcessPlace, how: signal.Signals) -> None:
-    for one in group(place):
-        one.send(how)
+def _let_go(handle: Handle, place: ProcessPlace, clock: Clock) -> int:
+    """Let the workload go on; how many are not known to."""
+    stopping.let_go(handle, lambda: _ours(handle, place), clock)
+    return len(stopping.standing(handle, _ours(handle, place)))
+
+
+def _ours(handle: Handle, place: ProcessPlace) -> list[ProcessIdentity]:
+    """The group as it is, and whom we stopped: once its leader has died, a group may not be known as ours."""
+    members = {one.pid: one for one in (*group(place), *stopping.stopped_by_us(handle))}
+    return list(members.values())
 
 
 def _relative(file: Path, place: ProcessPlace) -> str:

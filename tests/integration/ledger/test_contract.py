@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos_tasks.clock import SystemClock
 from chaos_tasks.errors import Fenced, IdempotencyConflict, LeaseRenewed, LedgerError, TargetBusy
+from chaos_tasks.leasing import kept
 from chaos_tasks.ledger import DatabaseLedger, open_ledger
+from chaos_tasks.ledger.opening import open_database
 from chaos_tasks.ledger.verify import verify
 from chaos_tasks.model.actor import Actor
 from chaos_tasks.model.handle import OPEN_PHASES, Phase
@@ -102,6 +105,53 @@ def test_a_ledger_from_before_the_index_of_times_gets_it_when_opened(tmp_path: P
     open_ledger(f"sqlite:///{path}").close()
     with closing(sqlite3.connect(path)) as database:
         assert database.execute(has_index).fetchone() == (1,)
+
+
+def test_a_record_came_in_when_the_ledgers_clock_says_whatever_its_host_says(ledger: Ledger) -> None:
+    before = ledger.now()
+    ledger.append(note("k", occurred_at=before - timedelta(days=1)))
+    ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    claimed = act(handle(), RecordKind.INJECT_INTENT).model_copy(update={"occurred_at": before + timedelta(days=1)})
+    ledger.transition("h1", to=Phase.INJECTING, expect=[Phase.ARMED], epoch=1, record=claimed)
+    found = ledger.recorded_at(ledger.records())
+    assert list(found) == [0, 1, 2]
+    assert all(before <= at <= ledger.now() for at in found.values())
+    assert ledger.recorded_at([]) == {}
+
+
+def test_a_repeated_record_came_in_when_it_first_did(ledger: Ledger) -> None:
+    first = ledger.append(note("k"))
+    at = ledger.recorded_at([first])
+    assert ledger.recorded_at([ledger.append(note("k"))]) == at
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_ledger_from_before_times_were_kept_keeps_them_once_it_is_opened(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/l.db" if kind == "sqlite" else request.getfixturevalue("pg_dsn")
+    with closing(open_ledger(url)) as old:
+        old.append(note("before"))
+    with closing(open_database(url)) as database, database.transaction() as session:
+        session.write("ALTER TABLE squall_record DROP COLUMN recorded_at")
+    for key in ("after", "reopened"):
+        with closing(open_ledger(url)) as renewed:
+            opened = renewed.now()
+            renewed.append(note(key))
+            found = renewed.recorded_at(renewed.records())
+            assert found[0] == NOON, "what it claims itself"
+            assert opened <= found[max(found)] <= renewed.now()
+            assert verify(renewed).ok
+
+
+def test_what_an_older_squall_writes_beside_a_newer_one_is_read_as_it_claims(tmp_path: Path) -> None:
+    with closing(open_ledger(f"sqlite:///{tmp_path}/l.db")) as ledger:
+        ledger.append(note("k"))
+        for kept in ("NULL", "'nonsense'", "-1", "9223372036854775807"):
+            with closing(sqlite3.connect(tmp_path / "l.db")) as database:
+                database.execute(f"UPDATE squall_record SET recorded_at = {kept}")
+                database.commit()
+            assert ledger.recorded_at(ledger.records()) == {0: NOON}
 
 
 def test_the_same_record_is_written_once(ledger: Ledger) -> None:
@@ -323,6 +373,22 @@ def test_watchers_beat(ledger: Ledger) -> None:
     assert before <= beat <= ledger.now()
 
 
+def test_a_thread_beats_while_another_one_of_its_process_writes_without_a_pause(ledger: Ledger) -> None:
+    beats: list[str] = []
+
+    def beat() -> None:
+        ledger.beat("sweeper")
+        beats.append("beat")
+
+    clock = SystemClock()
+    deadline = clock.monotonic() + 30
+    with kept(beat, lease_s=0.03):
+        while len(beats) < 3 and clock.monotonic() < deadline:
+            ledger.append(note("k"))
+    assert len(beats) >= 3
+    assert ledger.last_beat("sweeper") is not None
+
+
 def test_times_are_utc_and_near_ours(ledger: Ledger) -> None:
     now = ledger.now()
     assert now.tzinfo is UTC
@@ -337,6 +403,19 @@ def test_an_unknown_handle_is_named(ledger: Ledger) -> None:
 
 def an_actor(step: str, *, pid: int = 1, tried: int = 0) -> Actor:
     return Actor(run_id="run-1", step=step, host="h", pid=pid, try_number=tried)
+
+
+def test_who_holds_locks_until_when_and_which_process_had_the_run_last(ledger: Ledger, other: Ledger) -> None:
+    assert (ledger.held_until("run-1"), ledger.last_actor("run-1")) == (None, None)
+    ledger.enter(an_actor("arm"))
+    ledger.acquire("run-1", exclusive("k"), lease_s=LONG_S)
+    other.enter(an_actor("baseline", pid=2))
+    until = other.held_until("run-1")
+    assert until is not None
+    assert until > other.now()
+    assert other.last_actor("run-1") == an_actor("baseline", pid=2)
+    other.release("run-1")
+    assert other.held_until("run-1") is None
 
 
 def test_who_takes_a_run_later_supersedes_who_took_it_before(ledger: Ledger, other: Ledger) -> None:
@@ -394,6 +473,54 @@ def test_an_earlier_try_never_supersedes_a_later_one(ledger: Ledger, other: Ledg
         other.enter(an_actor("exercise", tried=1))
     assert ledger.acting("run-1") == 1
     assert other.enter(an_actor("revert", tried=1)).incarnation == 2
+
+
+def test_tries_are_counted_by_task_and_anew_for_a_dag_run_that_was_made_anew(ledger: Ledger, other: Ledger) -> None:
+    ledger.enter(an_actor("arm", tried=1))
+    ledger.act_as("run-1", 0)
+    ledger.enter(an_actor("exercise", tried=2))
+    ledger.enter(an_actor("revert", tried=2))  # exercise reverts by itself
+    other.check_enter(an_actor("revert", tried=1))
+    with pytest.raises(Fenced, match="try 1 of exercise"):
+        other.check_enter(an_actor("exercise", tried=1))
+    other.enter(an_actor("arm", tried=1))
+    other.act_as("run-1", 0)
+    other.check_enter(an_actor("exercise", tried=1))
+
+
+def test_an_arm_that_stood_in_line_goes_on_as_the_same_try_in_another_process(ledger: Ledger, other: Ledger) -> None:
+    ledger.enter(an_actor("baseline", tried=2))
+    ledger.act_as("run-1", 0)
+    for _ in range(3):
+        ledger.enter(an_actor("arm", tried=1))
+        ledger.act_as("run-1", 0)
+    with pytest.raises(Fenced, match="try 1 of baseline"):
+        other.check_enter(an_actor("baseline", tried=1))
+
+
+def test_whether_a_process_would_be_refused_can_be_asked_without_taking_the_run(ledger: Ledger, other: Ledger) -> None:
+    ledger.enter(an_actor("revert", tried=2))
+    with pytest.raises(Fenced, match="try 1 of revert"):
+        other.check_enter(an_actor("revert", tried=1))
+    other.check_enter(an_actor("revert", tried=3))
+    assert (ledger.acting("run-1"), other.acting("run-1")) == (1, 0)
+    other.enter(an_actor("recovery", tried=1))
+    with pytest.raises(Fenced, match="taken by another process"):
+        ledger.check_enter(an_actor("revert", tried=2))
+
+
+def test_until_when_it_has_renewed_a_process_knows_by_its_own_clock(ledger: Ledger) -> None:
+    began = ledger.own_leases.now()
+    assert ledger.own_leases.over_for_s("run-1") == 0, "it never held it"
+    ledger.arm(handle("h1"), armed(handle("h1")), lease_s=LONG_S)
+    ledger.renew("run-1", lease_s=LONG_S)
+    until = ledger.own_leases.until("run-1")
+    assert until is not None
+    assert began + LONG_S <= until <= ledger.own_leases.now() + LONG_S
+    ledger.take_over("h1", lease_s=LONG_S)
+    with pytest.raises(Fenced):
+        ledger.renew("run-1", lease_s=2 * LONG_S)
+    assert ledger.own_leases.until("run-1") == until, "a renewal that was refused is none"
 
 
 def test_a_supervisor_acts_under_the_incarnation_of_its_engine(ledger: Ledger, other: Ledger) -> None:

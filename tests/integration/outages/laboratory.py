@@ -25,6 +25,7 @@ out.mkdir(parents=True, exist_ok=True)
 print("step 1", flush=True)
 if "treatment" in str(out):
     (here / "waiting").touch()
+    print("waits", flush=True)
     looks = 0
     while not (here / "go").exists() and looks < 1200:
         threading.Event().wait(0.05)
@@ -89,6 +90,13 @@ class Outages:
             ledger.acquire("the next run", plan.locks, lease_s=60)  # raises TargetBusy unless the target is free
             ledger.release("the next run")
         return self.outcome(run_id)
+
+    def closed_later(self, run_id: str) -> str:
+        """What a run that lost its ledger is given once it is back: the sweep's record, and a verdict.  The outcome."""
+        self.swept(run_id)
+        closed = self.tiny.squall("run", self.tiny.experiment("tiny"), "--run-id", run_id, "--quiet")
+        assert closed.code == 4, closed.text
+        return self.put_right(run_id)
 
     def swept(self, run_id: str) -> None:
         """Wait until nothing is in, by the ledger."""

@@ -72,10 +72,7 @@ def test_a_full_disk_of_the_ledger_has_the_fault_taken_out_and_recorded_once_the
         assert not built.tiny.project.marks(), "undone without a record"
     finally:
         free()
-    built.swept("full-ledger")
-    closed = built.tiny.squall("run", built.tiny.experiment("tiny"), "--run-id", "full-ledger", "--quiet")
-    assert closed.code == 4, closed.text
-    assert built.put_right("full-ledger") == "aborted"
+    assert built.closed_later("full-ledger") == "aborted"
     built.tiny.clean_up()
 
 
@@ -99,3 +96,20 @@ def test_a_full_disk_of_home_and_workspace_has_the_fault_taken_out_at_once(built
     with sqlite3.connect(ledger) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     raw.close()
+
+
+def test_a_full_disk_of_ledger_and_home_both_has_the_fault_taken_out(built: Outages, disk: Path) -> None:
+    """As they are by default: nothing can be written down, neither a record nor what the trial was."""
+    home = disk / "both"
+    built.tiny.environment = {"SQUALL_HOME": str(home), "SQUALL_LEDGER_URL": f"sqlite:///{home}/ledger.db"}
+    marks = lambda: list(home.glob("runs/*/**/.tiny-mark"))  # noqa: E731
+    run = built.wait_under_fault("full-both", marks=marks, lease="20s")
+    free = fill(disk)
+    try:
+        built.go_on()
+        said = built.ended(run)
+        assert said.code == 3, said.text
+        assert not marks(), "undone without a record"
+    finally:
+        free()
+    assert built.closed_later("full-both") == "aborted"

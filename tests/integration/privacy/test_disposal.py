@@ -27,11 +27,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.fixture
 def tiny(built: Tiny) -> Iterator[Tiny]:
-    kept = built.project.config.read_text()
-    yield built
-    built.end_started()
-    built.behave("well")
-    built.project.config.write_text(kept)
+    with built.lent():
+        yield built
 
 
 def notes(tiny: Tiny, run_id: str, kind: RecordKind = RecordKind.CLONE_DELETED) -> list[Note]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from chaos_tasks.errors import SetupError
 from chaos_tasks.faults.data import object_bitrot
 from chaos_tasks.model.handle import Finding
 from chaos_tasks.model.target import DvcSource
-from chaos_tasks.targets import dvc, dvc_bytes, git
+from chaos_tasks.targets import dvc, dvc_alone, dvc_bytes, git
 from chaos_tasks.targets.dvc_fingerprint import fingerprint, fingerprint_source, fingerprint_touched
 from chaos_tasks.testing.conformance import Arrangement, _Case
+from chaos_tasks.testing.crash import Crash
 from tests.conformance.arrange_data import PARAMS, contexts, make_place
 from tests.dvc_sources import DIRECTORY, PARQUET, PARTS, Source, make_directory_source, make_source, table, write_table
 
@@ -100,6 +102,26 @@ def test_a_poisoned_manifest_is_scrubbed(clone: Path) -> None:
     manifest.write_bytes(b"[]")
     assert dvc.reset_to(clone, commit) == [f"cache:{PART}"]
     assert fingerprint(clone) == before
+
+
+def test_the_repository_of_one_file_goes_too_where_its_maker_was_killed(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its damaged copy would lie among the data, untracked, where no fingerprint looks."""
+    file, commit = dvc.pointed(clone, PART), dvc.head(clone)
+
+    def die(*_: object) -> None:
+        raise Crash
+
+    monkeypatch.setattr(dvc_alone, "dvc_command", die)
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "__exit__", lambda *_: None)  # a killed process cleans nothing up
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "_cleanup", lambda *_, **__: None, raising=False)
+    with pytest.raises(Crash):
+        dvc_alone.ask("checkout", dvc.cache_of(clone), dvc.remote_of(clone), file.md5, file.size or 0, clone / PART)
+    folder = (clone / PART).parent
+    assert [path.name for path in folder.iterdir()] != [Path(PART).name]
+    dvc.reset_to(clone, commit)
+    assert [path.name for path in folder.iterdir()] == [Path(PART).name]
 
 
 def test_every_data_fault_leaves_the_source_untouched_and_the_seal_says_so(source: Source, tmp_path: Path) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -198,6 +203,34 @@ def test_one_night_however_often_it_is_asked_for(published: MlflowPublisher) -> 
     assert (night.data.metrics["held"], night.info.status) == (3, "FINISHED")
 
 
+OPEN = """\
+import sys
+from chaos_tasks.tracking.publisher import MlflowPublisher
+from chaos_tasks.tracking.reach import reachable
+with reachable(sys.argv[1]):
+    import mlflow.tracking
+    print("ready", flush=True)
+    sys.stdin.read()
+    MlflowPublisher(None, sys.argv[1]).client()
+"""
+
+
+def test_a_database_that_is_not_there_yet_is_opened_by_several_at_once(tmp_path: Path) -> None:
+    """The lanes of a first night end together."""
+    command = [sys.executable, "-W", "ignore", "-c", OPEN, f"sqlite:///{tmp_path}/mlflow.db"]
+    pipe = subprocess.PIPE
+    lanes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
+    for lane in lanes:
+        assert lane.stdout is not None
+        assert lane.stdout.readline() == "ready\n"
+    for lane in lanes:
+        assert lane.stdin is not None
+        lane.stdin.close()
+        lane.stdin = None
+    said = [lane.communicate(timeout=120)[1][-2000:] for lane in lanes]
+    assert [lane.returncode for lane in lanes] == [0, 0, 0], said
+
+
 def test_a_run_without_verdict_is_not_published(database: str) -> None:
     publisher = MlflowPublisher(Reader(judged(judge_it=False)), database)  # type: ignore[arg-type]
     with pytest.raises(LedgerError, match="no verdict"):
@@ -217,3 +250,17 @@ def test_mlflow_that_is_down_says_what_to_do_and_no_password(uri: str) -> None:
     with pytest.raises(SetupError, match="the outcome stands") as caught:
         publisher.publish(RUN)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"), [("sqlite:////home/mlflow.db", "file:///home/artifacts/squall"), ("http://mlflow:5000", None)]
+)
+def test_where_artifacts_go_is_told_to_a_database_and_left_to_a_server(
+    uri: str, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos_tasks.tracking.publisher.reachable", nullcontext)
+    night = SimpleNamespace(data=SimpleNamespace(tags={"squall.key": "night"}), info=Mock(start_time=0, run_id="known"))
+    client = Mock(get_experiment_by_name=Mock(return_value=None), search_runs=Mock(return_value=[night]))
+    publisher = MlflowPublisher(Mock(), uri, artifacts="file:///home/artifacts", _client=client)
+    assert publisher.ensure_night("night", T0) == "known"
+    client.create_experiment.assert_called_once_with(EXPERIMENT, artifact_location=told)

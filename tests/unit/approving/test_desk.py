@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chaos_tasks.approving.desk import Answer, ApprovalDesk
 from chaos_tasks.approving.story import Story, waiting
 from chaos_tasks.engine import Engine
-from chaos_tasks.errors import GuardTripped, IdempotencyConflict, NotPermitted
+from chaos_tasks.errors import GuardTripped, IdempotencyConflict, NotPermitted, SetupError
 from chaos_tasks.model.consent import ApprovalDecided, Consent, Decision, OverrideUsed, PermitConsumed, Scope
 from chaos_tasks.model.experiment import Risk
 from chaos_tasks.model.plan import Overrides
@@ -24,7 +24,7 @@ from chaos_tasks.testing.clock import FakeClock
 from chaos_tasks.testing.memory_ledger import MemoryLedger
 from tests.permit_samples import answer, arm, inject, permit, register
 from tests.unit import toy_project
-from tests.unit.toy_project import ToyProject, request
+from tests.unit.toy_project import ToyProject, ToyWorkspaces, request
 
 PRODUCTION: dict[str, Any] = {
     "environments": ("production",),
@@ -88,6 +88,25 @@ def test_what_was_approved_by_a_second_person_runs_and_says_so(toy: ToyProject) 
     assert [kind for kind in kinds if kind in order] == order
 
 
+def test_a_run_whose_first_try_was_refused_is_waited_for_once_a_later_one_has_asked(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = toy.engine(**FOUR_EYES)
+
+    def away(self: ToyWorkspaces, target: object) -> None:
+        raise SetupError("the repository is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ToyWorkspaces, "resolve", away)
+        with pytest.raises(SetupError):
+            asked(engine)
+    assert toy.kinds() == [RecordKind.RUN_REFUSED]
+    asked(engine)
+    assert [story.run_id for story in waiting(toy.ledger)] == ["run-1"]
+    engine.approvals.answer("run-1", yes(toy))
+    assert engine.run(proposed()).outcome is Outcome.HELD
+
+
 def test_without_an_approval_controls_run_and_the_fault_does_not(toy: ToyProject) -> None:
     verdict = toy.engine(**FOUR_EYES).run(proposed())
     assert verdict.outcome is Outcome.ABORTED
@@ -127,6 +146,17 @@ def test_an_approval_from_before_the_request_or_from_the_future_is_refused(
     asked(engine)
     with pytest.raises(NotPermitted, match=why):
         engine.approvals.answer("run-1", yes(toy, at=toy.ledger.now() + age))
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR], ids=str)
+def test_when_a_request_was_made_is_told_by_the_ledgers_clock(toy: ToyProject, ahead: timedelta) -> None:
+    engine = toy.engine(**FOUR_EYES)
+    toy.ledger.clock = FakeClock(toy.clock.now() - ahead)
+    toy.ledger.beat("sweeper")
+    asked(engine)
+    with pytest.raises(NotPermitted, match="is dated"):
+        engine.approvals.answer("run-1", yes(toy, at=toy.ledger.now() - timedelta(minutes=2)))
+    engine.approvals.answer("run-1", yes(toy))
 
 
 def test_an_approval_that_nobody_acted_on_for_hours_is_refused(toy: ToyProject) -> None:

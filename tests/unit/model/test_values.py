@@ -59,6 +59,7 @@ PLACES = st.one_of(
         boot_id=TEXT,
         pid=st.integers(1, 9),
         start_time=NUMBER,
+        pid_namespace=st.integers(0, 2),
         pgid=st.integers(1, 9),
         out=TEXT,
         checkpoints=TEXT,
@@ -69,6 +70,7 @@ PLACES = st.one_of(
         boot_id=TEXT,
         pid=st.integers(1, 9),
         start_time=NUMBER,
+        pid_namespace=st.integers(0, 2),
         dag_id=TEXT,
         run_id=TEXT,
         task_id=TEXT,
@@ -256,6 +258,16 @@ def test_digests_are_the_same_on_every_day() -> None:
     assert handle.content_sha256 == "85faa1b7eb5fe6e4fb984a678993929b3b1bed214fb509228bf2732538ac60e6"
     lock = Lock(key="k", exclusive=True)
     assert lock.content_sha256 == "6f913a19d2ae75d5af5f4b7953a5b8c63c7c9f49c9dd52c98371e08855112845"
+
+
+def test_a_place_of_an_older_record_that_names_no_table_of_processes_keeps_its_bytes() -> None:
+    who = {"host": "h", "boot_id": "b", "pid": 7, "start_time": 1.5}
+    place = ProcessPlace.model_validate({**who, "trial_id": "t", "pgid": 7, "out": "o", "checkpoints": "c"})
+    task = TaskPlace.model_validate({**who, "dag_id": "d", "run_id": "r", "task_id": "t", "try_number": 1})
+    assert (place.pid_namespace, task.pid_namespace) == (0, 0)
+    assert place.content_sha256 == "ad03c9b5422c9b995286196e76dabd876f06a0a8721e4be63d75591ef2701e70"
+    assert task.content_sha256 == "e2f2cf1f82648b5928bf88069a8b95e30faf6261ed59b5e6ea34c5f6f1cbcb1d"
+    assert "pid_namespace" not in place.model_dump_json()  # the mark of a fault that is in is named after it
 
 
 def test_a_value_is_frozen_and_closed() -> None:

@@ -221,6 +221,14 @@ def test_run_of_a_campaign_names_it(project: Squall, squall: FakeSquall) -> None
     assert (request.campaign_id, request.requested_by) == ("night-2026-01-15", "campaign")
 
 
+def test_a_run_that_another_dag_has_triggered_carries_its_parent_in_lineage(
+    project: Squall, squall: FakeSquall
+) -> None:
+    """OpenLineage's provider adds it to the conf; no person sets it, and it changes nothing."""
+    arm(project).execute(context_of({"openlineage": {"parentRunId": "of the night"}, "intensity": 0.2}))
+    assert squall.engine.asked[0].overrides.intensity == 0.2
+
+
 @pytest.mark.parametrize("conf", [{"intensty": 0.2}, {"hold_s": 3}, {"seeds": "many"}, {"seeds": 0}])
 def test_conf_outside_the_form_is_refused_before_anything_is_touched(
     project: Squall, squall: FakeSquall, conf: dict[str, object]

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos_tasks.judging.dossier import read_dossiers
-from chaos_tasks.model.record import Note, RecordKind, Stored
+from chaos_tasks.model.plan import Overrides
+from chaos_tasks.model.record import Note, RecordKind, Registered, Stored
 from chaos_tasks.reports.html import render_html
 from chaos_tasks.reports.junit import junit_xml
 from chaos_tasks.reports.markdown import render_markdown
@@ -69,6 +70,38 @@ def test_changes_are_against_the_night_before(report: NightReport) -> None:
         ("label-flip", "held, masked", "deviated, silent"),
         ("unit-change", "held, masked", "deviated, detected"),
     ]
+
+
+def test_a_run_that_a_person_asked_at_another_intensity_is_no_run_before(records: list[Stored]) -> None:
+    """It held at a tenth of the harm: that the night deviates as ever is no change."""
+    by_hand = Overrides(intensity=0.02)
+    asked = [_by_hand(one, by_hand) if _is_tonights(one, "label-flip", tonights=False) else one for one in records]
+    rebuilt = build_report(asked, TONIGHT, registered=KINDS)
+    assert [one.experiment for one in rebuilt.changed] == ["unit-change"]
+
+
+def _is_tonights(stored: Stored, experiment: str, *, tonights: bool = True) -> bool:
+    """Whether it registers a run of an experiment, of tonight or of a night before."""
+    plan = stored.record.payload.plan if isinstance(stored.record.payload, Registered) else None
+    is_it = plan is not None and plan.experiment.name == experiment
+    return plan is not None and is_it and (plan.campaign_id == TONIGHT.campaign_id) is tonights
+
+
+def _by_hand(stored: Stored, overrides: Overrides) -> Stored:
+    payload = stored.record.payload
+    assert isinstance(payload, Registered)
+    plan = payload.plan.model_copy(update={"overrides": overrides})
+    told = payload.model_copy(update={"plan": plan})
+    return stored.model_copy(update={"record": stored.record.model_copy(update={"payload": told})})
+
+
+def test_what_a_person_asked_for_instead_of_the_file_stands_below_the_hypothesis(records: list[Stored]) -> None:
+    """Which speaks about another intensity."""
+    by_hand = Overrides(intensity=0.02, seeds=4)
+    asked = [_by_hand(one, by_hand) if _is_tonights(one, "label-flip") else one for one in records]
+    page = render_html(build_report(asked, TONIGHT, registered=KINDS), read_dossiers(asked))
+    assert page.count("Asked by hand, instead of what the file says: <strong>intensity 0.02, 4 seeds</strong>") == 1
+    assert "Asked by hand" not in render_html(build_report(records, TONIGHT, registered=KINDS), read_dossiers(records))
 
 
 def test_an_age_counts_from_the_first_night_like_this_one(report: NightReport) -> None:

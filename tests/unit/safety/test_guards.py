@@ -12,7 +12,7 @@ import pytest
 from chaos_tasks.errors import GuardTripped, LedgerError
 from chaos_tasks.model.handle import Reversibility
 from chaos_tasks.model.target import Target
-from chaos_tasks.safety.guards import Rules, check_request, check_world
+from chaos_tasks.safety.guards import SWEEPER, Rules, check_own_sweeper, check_request, check_world, own_beat, own_leave
 from tests.unit.toy_project import KIND, ToyProject, experiment, register, request
 
 RULES = Rules(
@@ -129,6 +129,34 @@ def test_the_world_is_looked_at_anew_each_time(tmp_path: Path, monkeypatch: pyte
         check_world(plan, rules, Deaf())  # type: ignore[arg-type]
     with pytest.raises(GuardTripped, match="MB are needed"):
         check_world(plan, replace(rules, require_sweeper=False, min_free_bytes=2**60), toy.ledger)
+
+
+def test_a_process_is_hurt_only_where_its_own_hosts_sweeper_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host's says nothing: from there the process can be neither seen nor put back."""
+    toy = ToyProject(tmp_path / "home")
+    register(monkeypatch, toy.fault)
+    plan = toy.engine().arm(request())
+    steps = experiment(method=[{**KILL, "fault": "process.pause"}]).method
+    kills = plan.model_copy(update={"experiment": plan.experiment.model_copy(update={"method": steps})})
+    for name in (SWEEPER, own_beat("control")):
+        toy.ledger.beat(name)
+    with pytest.raises(
+        GuardTripped, match=r"process\.pause acts on a process of work-1, which only .* never"
+    ) as caught:
+        check_own_sweeper(kills, RULES, toy.ledger, "work-1")
+    assert caught.value.remedy.startswith("start `squall sweep --watch` on work-1")
+    check_own_sweeper(plan, RULES, toy.ledger, "work-1")  # data are seen from everywhere
+    check_own_sweeper(kills, replace(RULES, require_sweeper=False), toy.ledger, "work-1")
+    toy.ledger.beat(own_beat("work-1"))
+    toy.clock.advance(1)
+    check_own_sweeper(kills, RULES, toy.ledger, "work-1")
+    toy.ledger.beat(own_leave("work-1"))
+    with pytest.raises(GuardTripped, match="watching there"):
+        check_own_sweeper(kills, RULES, toy.ledger, "work-1")
+    with pytest.raises(GuardTripped, match="heartbeat cannot be read: down"):
+        check_own_sweeper(kills, RULES, Deaf(), "work-1")  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_undone_runs_on_disposable_targets_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

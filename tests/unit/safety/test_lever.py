@@ -189,11 +189,19 @@ def test_two_hosts_that_pull_at_once_are_both_on_record(hosts: Hosts) -> None:
     assert texts == ["reason b", "reason a"]
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)], ids=str)
+def test_that_moment_is_by_the_ledgers_clock_whatever_the_host_that_pulled_says(hosts: Hosts, ahead: timedelta) -> None:
+    Lever(hosts.folder / "a", hosts.ledger, FakeClock(hosts.clock.now() + ahead)).pull("a bad feeling", by="kim")
+    assert not lever.overdue(hosts.ledger)
+    hosts.clock.advance(lever.ITS_OWN_WAY_S + 1)
+    assert lever.overdue(hosts.ledger)
+
+
 @pytest.mark.parametrize(("ago_s", "over"), [(0, False), (10, False), (16, True), (-5, True)])
 def test_runs_have_a_moment_to_revert_themselves(hosts: Hosts, ago_s: float, over: bool) -> None:
     assert not lever.overdue(hosts.ledger)
     hosts.clock.advance(100)
     at = hosts.clock.now()
     hosts.lever("a").pull("a bad feeling", by="kim")
-    hosts.ledger.clock = FakeClock(at + timedelta(seconds=ago_s))  # below 0: the host's clock is ahead
+    hosts.ledger.clock = FakeClock(at + timedelta(seconds=ago_s))  # below 0: it was set back
     assert lever.overdue(hosts.ledger) is over

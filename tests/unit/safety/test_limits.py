@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chaos_tasks.errors import GuardTripped, LedgerError
+from chaos_tasks.abandoning import Abandoning
+from chaos_tasks.errors import GuardTripped, LedgerError, RevertError
+from chaos_tasks.model.consent import ApprovalPolicy
 from chaos_tasks.model.experiment import Risk
 from chaos_tasks.model.handle import Reversibility
 from chaos_tasks.model.limits import BlastLimits
@@ -20,14 +21,7 @@ from chaos_tasks.safety import limits
 from chaos_tasks.safety.calendar import Span, merged
 from chaos_tasks.safety.limits import Night, check, count, minutes_in, slots
 from chaos_tasks.testing.memory_ledger import MemoryLedger
-from tests.unit.toy_project import ToyProject, register, request
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
-    project = ToyProject(tmp_path / "home")
-    register(monkeypatch, project.fault)
-    return project
+from tests.unit.toy_project import ToyProject, request
 
 
 def told(**changes: Any) -> BlastLimits:
@@ -142,6 +136,34 @@ def test_what_is_still_in_counts_until_now_and_what_never_was_does_not(toy: ToyP
     engine.inject("open")
     toy.clock.advance(90)
     assert minutes_in(toy.ledger, night(toy)) == pytest.approx(1.5)
+
+
+def test_what_has_been_in_for_days_is_in_tonight_too(toy: ToyProject) -> None:
+    """A fault that nobody could take out for three days uses up the minutes of each night."""
+    engine = toy.engine()
+    engine.arm(request("stuck"))
+    engine.inject("stuck")
+    toy.clock.advance(3 * 24 * 3600)
+    tonight = night(toy)
+    since = (tonight.now - tonight.begins).total_seconds() / 60
+    assert since > 0
+    assert minutes_in(toy.ledger, tonight, environment="lab", target="toy") == pytest.approx(since)
+
+
+def test_what_was_abandoned_is_in_no_more(toy: ToyProject) -> None:
+    engine = toy.engine()
+    engine.arm(request("lost"))
+    engine.inject("lost")
+    toy.clock.advance(60)
+    toy.fault.trouble["revert"] = RevertError("its place is gone")
+    with pytest.raises(RevertError):
+        engine.revert("lost")
+    toy.clock.advance(60)
+    Abandoning(toy.ledger, toy.clock, toy.sweeper(), Recorder(), ApprovalPolicy()).abandon(
+        "lost/write", by="kim", reason="the bucket was deleted"
+    )
+    toy.clock.advance(600)
+    assert minutes_in(toy.ledger, night(toy), environment="lab") == pytest.approx(2)
 
 
 def test_minutes_at_once_count_once_and_those_before_the_night_not_at_all() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,16 +21,9 @@ from chaos_tasks.safety import lever
 from chaos_tasks.searching.log import ended_of, require_ended, started_of
 from chaos_tasks.searching.ramping import Ramps
 from tests.unit.searching.toys import LEVELS, MARGIN, Harm, Response, breaking_at, ramp_request, share_of
-from tests.unit.toy_project import HEALTHY, ToyProject, register
+from tests.unit.toy_project import HEALTHY, ToyProject, ToyWorkspaces
 
 KILL = {"name": "kill", "fault": "process.kill", "target": "workload", "trigger": {"at": "progress", "step": 2}}
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
-    project = ToyProject(tmp_path / "home")
-    register(monkeypatch, project.fault)
-    return project
 
 
 def respond(toy: ToyProject, harm: Harm, noise: float = 1e-4) -> Response:
@@ -294,6 +286,24 @@ def test_an_error_between_two_levels_is_no_answer(toy: ToyProject) -> None:
     assert ended_of(toy.ledger, "ramp-1") is None
     toy.fault.trouble.clear()
     assert Ramps(toy.engine()).run(ramp_request()).outcome is Outcome.DEVIATED
+
+
+def test_a_ramp_that_a_later_try_began_is_closed_with_a_verdict_though_its_first_was_refused(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    respond(toy, breaking_at(0.18))
+
+    def away(self: ToyWorkspaces, target: object) -> None:
+        raise SetupError("the repository is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ToyWorkspaces, "resolve", away)
+        with pytest.raises(SetupError):
+            Ramps(toy.engine()).run(ramp_request())
+    kill_at(toy, "ramp-1.2", Arm.TREATMENT)
+    verdict = Ramps(toy.engine()).close("ramp-1")
+    assert verdict is not None
+    assert verdict.outcome is Outcome.ABORTED
 
 
 def test_a_ramp_that_was_refused_stays_refused_when_it_is_closed(toy: ToyProject) -> None:

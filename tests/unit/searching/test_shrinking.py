@@ -18,16 +18,9 @@ from chaos_tasks.searching.ramping import Ramps
 from chaos_tasks.searching.reproducer import as_yaml, reproducer
 from chaos_tasks.searching.shrinking import Shrinks
 from tests.unit.searching.toys import CHECK, Response, breaking_at, ramp_request, share_of
-from tests.unit.toy_project import ToyProject, experiment, register
+from tests.unit.toy_project import ToyProject, experiment
 
 OTHER = {**CHECK, "name": "loss", "params": {"metric": "loss"}}
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyProject:
-    project = ToyProject(tmp_path / "home")
-    register(monkeypatch, project.fault)
-    return project
 
 
 def deviated(toy: ToyProject, breaks: float = 0.08, **changes: object) -> Response:

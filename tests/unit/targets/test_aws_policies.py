@@ -23,5 +23,12 @@ def test_a_statement_goes_in_once_and_comes_out_whole() -> None:
     assert aws.policy_digest(after) == aws.policy_digest(before)
 
 
+def test_a_policy_that_names_no_version_is_given_none() -> None:
+    """The version decides whether `${aws:username}` is read as a variable; no fault may leave another one."""
+    before = {"Statement": [OTHER]}
+    after = aws.without_statements(aws.with_statements(before, [OURS]), ["squall1"])
+    assert aws.policy_digest(after) == aws.policy_digest(before)
+
+
 def test_a_policy_without_statements_is_none() -> None:
     assert aws.without_statements(aws.with_statements(None, [OURS]), ["squall1"]) is None

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chaos_tasks.clock import SystemClock
 from chaos_tasks.model.place import ProcessPlace
+from chaos_tasks.targets import process
 from chaos_tasks.targets.process import (
     MARK_VARIABLE,
     ProcessIdentity,
@@ -34,6 +36,8 @@ outside = subprocess.Popen(["sleep", "600"], start_new_session=True)
 print(inside.pid, outside.pid, flush=True)
 time.sleep(600)
 """
+
+YEAR_S = 365 * 86400.0
 
 
 class Family:
@@ -107,6 +111,33 @@ def test_a_process_that_only_shares_the_pid_is_never_touched(family: Family, oth
     assert tree(stranger) == ()
     assert end_tree(stranger, 0.0).found == ()
     assert len(family.alive()) == 3
+
+
+def test_a_process_is_known_again_after_the_wall_clock_was_set(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells the boot time by the wall clock: what is added to it moves with every step."""
+    told = psutil.boot_time()
+    for module in (psutil, psutil._pslinux):
+        monkeypatch.setattr(module, "boot_time", lambda: told + 3600)
+    assert is_alive(family.place)
+    assert end_tree(family.place, 0.1).survivors == ()
+    assert not is_alive(family.place)
+
+
+def test_a_start_by_the_wall_clock_in_an_older_record_is_understood(family: Family) -> None:
+    old = family.place.model_copy(update={"start_time": psutil.Process(family.leader.pid).create_time()})
+    assert is_alive(old)
+    assert not is_alive(old.model_copy(update={"start_time": old.start_time - 60}))
+
+
+def test_a_machine_that_is_up_for_years_still_knows_its_processes(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = process._start_time
+    monkeypatch.setattr(process, "_start_time", lambda pid: began(pid) and began(pid) + 10 * YEAR_S)
+    place = family.place.model_copy(update={"start_time": family.place.start_time + 10 * YEAR_S})
+    assert is_alive(place)
+    assert len(end_tree(place, 0.1).found) == 3
+    assert not is_alive(place)
 
 
 def test_ending_twice_is_ending_once(family: Family) -> None:

@@ -143,7 +143,7 @@ def own() -> ProcessIdentity:
 
 def test_the_process_of_a_running_try_is_found() -> None:
     me = own()
-    began = datetime.fromtimestamp(me.start_time, UTC)
+    began = datetime.fromtimestamp(me.began_at(), UTC)
     place = dag_sight.place_of(
         seen(attempt(1, "running", pid=me.pid, hostname=host(), at=began)), TaskAddress(task_id="train")
     )
