@@ -51,7 +51,7 @@ class Watcher:
                     self._leave()
                     return
                 for swept in self.sweeper.sweep(watching=True):
-                    self.report(swept)
+                    self._report(swept)
                 self._said = {name: self.sweeper.ledger.last_beat(name) for name in self._leaves}
             except Exception as error:  # noqa: BLE001  a watcher that dies leaves faults in
                 self._away(error)
@@ -79,12 +79,17 @@ class Watcher:
         if self._away_since is None:
             self._away_since = now
             log.exception("the first look that failed")
-        self.report(Swept(handle_id="", run_id="", kind="", reverted=False, summary=f"cannot sweep: {why}"))
+        self._report(Swept(handle_id="", run_id="", kind="", reverted=False, summary=f"cannot sweep: {why}"))
         away_s = now - self._away_since
         due = self._told_at is None or now - self._told_at >= AGAIN_AFTER_S
         if away_s >= TOLD_AFTER_S and due:
             self._told_at = now
             self.notifier.tell(notices.cannot_sweep(self.host, why, for_s=away_s, at=self.clock.now()))
+
+    def _report(self, swept: Swept) -> None:
+        """Its own output may be on the disk that is full, or on a terminal that was closed; the ledger has it too."""
+        with suppress(OSError):
+            self.report(swept)
 
     def _seal(self) -> None:
         """Sign the log's head when it is due; never in the way of a sweep that failed."""

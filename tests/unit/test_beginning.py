@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from chaos_tasks.beginning import Beginning
 from chaos_tasks.campaign import Campaigns
-from chaos_tasks.errors import GuardTripped, RevertError
+from chaos_tasks.errors import GuardTripped, LedgerError, RevertError
 from chaos_tasks.model.handle import Phase
 from chaos_tasks.model.plan import Recorder
 from chaos_tasks.model.record import Note, RecordKind
 from chaos_tasks.safety.guards import SWEEPER, check_sweeper, last_watch, own_beat
+from chaos_tasks.sweeping import Sweeper, Swept
 from chaos_tasks.targets.process import host
 from chaos_tasks.watching import Watcher
 from tests.unit.toy_project import HEALTHY, HURT, ToyProject, request
@@ -125,6 +129,39 @@ def test_the_last_watcher_of_a_host_takes_that_hosts_heartbeat_though_others_wat
     watcher(toy).watch(every_s=2, stop=stop)
     check_sweeper(30, toy.ledger)
     assert last_watch(toy.ledger, host()) is None
+
+
+def on_a_full_disk(one: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_watcher_that_cannot_say_that_it_cannot_sweep_sweeps_once_it_can(
+    toy: ToyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_in(toy)
+    one, sweep, turns = replace(watcher(toy), report=on_a_full_disk), Sweeper.sweep, iter([True, False])
+
+    def full_at_first(self: Sweeper, **how: Any) -> tuple[Swept, ...]:
+        if next(turns, False):
+            raise LedgerError("the disk is full")
+        return sweep(self, **how)
+
+    monkeypatch.setattr(Sweeper, "sweep", full_at_first)
+    looks = iter([False, False, True])
+    one.watch(every_s=2, stop=lambda: next(looks))
+    assert toy.word() == HEALTHY
+
+
+def test_a_watcher_that_cannot_say_what_it_undid_undoes_the_next_too_and_does_not_count_as_failing(
+    toy: ToyProject,
+) -> None:
+    left_in(toy)
+    notices: list[object] = []
+    looks = iter([False] * 20 + [True])
+    one = replace(watcher(toy), report=on_a_full_disk, notifier=SimpleNamespace(tell=notices.append))
+    one.watch(every_s=2, stop=lambda: next(looks))
+    assert toy.word() == HEALTHY
+    assert notices == []
 
 
 def test_a_watcher_signs_at_once_and_then_every_hour_even_after_a_signing_that_failed(toy: ToyProject) -> None:
