@@ -64,9 +64,12 @@ class ProcessIdentity(Value):
     pid_namespace: PidNamespace = 0
 
     @classmethod
-    def of(cls, pid: int) -> ProcessIdentity | None:
-        """None if there is no such process, or if it has ended and only waits to be reaped."""
-        started = _start_time(pid)
+    def of(cls, pid: int, *, ended_too: bool = False) -> ProcessIdentity | None:
+        """None if there is no such process, or if it has ended and only waits to be reaped.
+
+        ``ended_too``: of one that waits to be reaped as well; its pid is not given out again before.
+        """
+        started = _began(pid) if ended_too else _start_time(pid)
         if started is None:
             return None
         return cls(host=host(), boot_id=boot_id(), pid=pid, start_time=started, pid_namespace=pid_namespace())
@@ -208,8 +211,11 @@ def identity(of: Actor) -> ProcessIdentity:
 
 
 def place_of(pid: int, *, trial_id: str, out: str, checkpoints: str, checkpoint_glob: str = "") -> ProcessPlace:
-    """The place of a running workload; raises SetupError when the process is gone already."""
-    identity = ProcessIdentity.of(pid)
+    """The place of a workload that this process started and has not reaped: one that fails at once may have ended.
+
+    Raises SetupError when there is no such process.
+    """
+    identity = ProcessIdentity.of(pid, ended_too=True)
     if identity is None:
         raise SetupError(f"process {pid} of trial {trial_id} is gone", remedy="read workload.log in its folder")
     with suppress(ProcessLookupError):
@@ -319,10 +325,16 @@ def _on_gpus() -> Iterator[GpuProcess]:
 
 def _start_time(pid: int) -> float | None:
     """Seconds since the boot; None for a process that has ended, reaped or not."""
+    with suppress(OSError, IndexError):
+        if _stat(pid)[0] not in ENDED:
+            return _began(pid)
+    return None
+
+
+def _began(pid: int) -> float | None:
+    """Seconds since the boot; None only for a process that is not there, or that was reaped."""
     with suppress(OSError, ValueError, IndexError):
-        state, *fields = _stat(pid)
-        if state not in ENDED:
-            return int(fields[18]) / os.sysconf("SC_CLK_TCK")
+        return int(_stat(pid)[19]) / os.sysconf("SC_CLK_TCK")
     return None
 
 
