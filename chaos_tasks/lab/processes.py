@@ -191,7 +191,7 @@ def strays(owner: Path, name: str = "") -> tuple[psutil.Process, ...]:
 
 
 def end_strays(owner: Path, name: str = "", *, grace_s: float = GROUP_GRACE_S) -> tuple[int, ...]:
-    """End what `strays` finds, until nothing new appears; return the pids."""
+    """End what `strays` finds, until nothing new appears, and leave no zombie of this process's; return the pids."""
     ended: set[int] = set()
     for _ in range(STRAY_ROUNDS):
         found = strays(owner, name)
@@ -205,6 +205,8 @@ def end_strays(owner: Path, name: str = "", *, grace_s: float = GROUP_GRACE_S) -
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(found, timeout=grace_s)
+    for pid in tuple(_children):  # those that ended by themselves, too: whoever started them stays their parent
+        _reap(pid)
     return tuple(sorted(ended))
 
 
@@ -276,7 +278,7 @@ def _last_lines(log: Path) -> str:
 def _reap(pid: int) -> None:
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
-        del _children[pid]
+        _children.pop(pid, None)
 
 
 def _wait_gone(check: Callable[[], bool], timeout_s: float) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chaos_tasks.errors import SetupError
@@ -70,6 +71,14 @@ def test_stop_ends_the_whole_group_and_end_strays_what_left_it(short_folder: Pat
     assert escaped.is_alive()
     assert processes.end_strays(short_folder) == (escaped.pid,)
     assert not escaped.is_alive()
+
+
+def test_what_ended_by_itself_is_no_zombie_once_strays_are_ended(short_folder: Path) -> None:
+    daemon = start(short_folder, FOREVER)
+    os.kill(daemon.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, daemon.pid, os.WEXITED | os.WNOWAIT)
+    processes.end_strays(short_folder)
+    assert not psutil.pid_exists(daemon.pid)
 
 
 def test_a_process_that_was_given_the_pid_later_is_never_touched(short_folder: Path) -> None:
