@@ -177,11 +177,12 @@ def is_taken_over(ledger: LedgerReader, handle: Handle) -> bool:
 
 def hidden(failed: Iterable[HandleState], out: Iterable[HandleState]) -> list[HandleState]:
     """Those whose undo another fault on what they touch had hidden, which is out by now: beside it none is proved."""
-    freed = frozenset[str]().union(*(_touched(state) for state in out))
-    return [state for state in failed if freed & _touched(state)]
+    freed = frozenset[str]().union(*(touches(state) for state in out))
+    return [state for state in failed if freed & touches(state)]
 
 
-def _touched(state: HandleState) -> frozenset[str]:
+def touches(state: HandleState) -> frozenset[str]:
+    """Names of the locks on what its fault writes to; none where that cannot be told."""
     with suppress(Exception):  # a damaged row names no fault that is known, and a stranger's may not load
         return touched(registry.fault(state.handle.kind), state.handle.place)
     return frozenset()
@@ -238,7 +239,7 @@ def _shares_its_place(parts: ActParts, handle: Handle) -> bool:
     """Whether another fault of the run is in on the same place."""
     own = touched(parts.fault, handle.place)
     others = parts.ledger.handles(run_id=handle.run_id, phases=HARMFUL_PHASES)
-    return any(own & _touched(one) for one in others)
+    return any(own & touches(one) for one in others)
 
 
 def _may_be_in(one: _Act, phase: Phase) -> bool:

@@ -186,16 +186,33 @@ class Sweeper:
     def _revert_all(
         self, states: Iterable[HandleState], by: str, *, expired: bool = False, watching: bool = False
     ) -> tuple[Swept, ...]:
-        listed, tried = list(states), list[Swept | None]()
+        listed, tried = list(states), list[Swept]()
+        others = self._others_work(listed) if expired and listed else frozenset()
         for state in reversed(listed):
+            touched = acts.touches(state)
+            if others & touched:
+                continue
             with self._at_work(watching):
-                tried.append(self._revert(state, by, expired=expired))
-        swept = self._again(listed, [one for one in tried if one is not None], by, watching=watching)
+                one = self._revert(state, by, expired=expired)
+            if one is None:
+                others |= touched
+            else:
+                tried.append(one)
+        swept = self._again(listed, tried, by, watching=watching)
         self._open_incidents(swept)
         for run_id in {one.run_id for one in swept if one.reverted}:
             with self._at_work(watching):  # its clones go, which may be much
                 self._unlock(run_id)
         return swept
+
+    def _others_work(self, listed: Iterable[HandleState]) -> frozenset[str]:
+        """What others are putting back now: a second undo of a policy would write back what the first took out of it.
+
+        What they come to meanwhile is told by the first handle that cannot be taken over: all go from the latest.
+        """
+        mine, now = {state.handle.id for state in listed}, self.ledger.now()
+        at_it = [one for one in self.ledger.handles(phases=[Phase.REVERTING]) if one.handle.id not in mine]
+        return frozenset[str]().union(*(acts.touches(one) for one in at_it if one.lease_until > now))
 
     def _again(
         self, states: Iterable[HandleState], tried: Sequence[Swept], by: str, *, watching: bool
