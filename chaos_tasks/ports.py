@@ -122,10 +122,11 @@ class Ledger(LedgerReader, Protocol):
     def renew(self, run_id: str, *, lease_s: float) -> datetime:
         """Extend the lease of all open handles and locks of a run; raises Fenced when one of them was swept."""
 
-    def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
+    def take_over(self, handle_id: str, *, lease_s: float, listed: HandleState | None = None) -> HandleState:
         """Raise the handle's epoch (fencing older holders) and lease it to the caller.
 
-        ``expired``: only if its lease is over now, in the same transaction; raises LeaseRenewed else.
+        ``listed``: only if nobody has renewed its lease, or taken it over, since it was read so; raises LeaseRenewed
+        else.  Not if its lease is over now: who listed it may know that better than a clock that can be set.
         """
 
     def claim(self, handle_id: str, n: int, record: Record) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos_tasks import acts, neighbours, registry
@@ -30,6 +30,7 @@ from chaos_tasks.runs import Run
 from chaos_tasks.safety import lever
 from chaos_tasks.safety.guards import SWEEPER, own_beat
 from chaos_tasks.targets.process import ProcessIdentity, host
+from chaos_tasks.unrenewed import Seen
 from chaos_tasks.workspaces import Workspaces
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Sweeper:
     disposal: Disposal | None = None
     alive: Callable[[], None] = lambda: None
     """Told at each beat: whoever started it may end one that says nothing for long."""
+    seen: Seen = field(default_factory=Seen)
 
     def sweep(self, *, by: str = "sweep", watching: bool = False) -> tuple[Swept, ...]:
         """Revert every open handle whose lease is over.
@@ -76,7 +78,7 @@ class Sweeper:
         ``watching``: say too that a sweeper is alive.  Who looks once must not say so: nobody would come again.
         """
         self._beat(watching)
-        expired = self._not_beside(self._not_left(self.ledger.handles(phases=OPEN_PHASES, expired=True)))
+        expired = self._not_beside(self._not_left(self._over(watching)))
         swept = self._revert_all(expired, by, expired=True, watching=watching)
         swept += self._revert_all(self._only_here({state.handle.id for state in expired}), by, watching=watching)
         if lever.overdue(self.ledger):  # leases or not; their runs have had their time to do it themselves
@@ -87,6 +89,16 @@ class Sweeper:
             self._end_left_behind()
             self._tidy(by)
         return swept
+
+    def _over(self, watching: bool) -> list[HandleState]:
+        """Those whose lease is over: by the ledger's clock, or since a watcher saw nobody renew it for so long."""
+        expired = {state.handle.id: state for state in self.ledger.handles(phases=OPEN_PHASES, expired=True)}
+        if not watching:
+            return list(expired.values())
+        at, states = self.ledger.now(), self.ledger.handles(phases=OPEN_PHASES)
+        unrenewed = self.seen.unrenewed(states, at=at, now=self.clock.monotonic())
+        over = {name: state for state in states if (name := state.handle.id) in unrenewed or name in expired}
+        return [expired.get(name, state) for name, state in over.items()]  # as they were when they were over
 
     def _end_left_behind(self) -> None:
         """DAG runs whose Airflow was away when their fault was undone."""
@@ -232,12 +244,12 @@ class Sweeper:
         return failed
 
     def _revert(self, state: HandleState, by: str, *, expired: bool) -> Swept | None:
-        """``expired``: take it over first, and only if its lease is over by now.
+        """``expired``: take it over first, and only if nobody has renewed it since it was listed.
 
         None where its run has renewed it or put it back since it was listed: that run goes on, and keeps its locks.
         """
         try:
-            state = self.ledger.take_over(state.handle.id, lease_s=TAKEN_S, expired=True) if expired else state
+            state = self.ledger.take_over(state.handle.id, lease_s=TAKEN_S, listed=state) if expired else state
         except LeaseRenewed as error:
             log.info("not swept: %s", error.message)
             return None

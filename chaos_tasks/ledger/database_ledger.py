@@ -186,17 +186,17 @@ class DatabaseLedger:
         self.own_leases.renewed(run_id, began + lease_s)
         return until
 
-    def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
+    def take_over(self, handle_id: str, *, lease_s: float, listed: HandleState | None = None) -> HandleState:
         """Raise the handle's epoch (fencing its run) and lease it to the caller; a reverted one stays as it is.
 
-        ``expired``: raises LeaseRenewed unless its lease is over by the database's clock, in the same transaction.
+        ``listed``: raises LeaseRenewed unless its lease is the one that was read then, in the same transaction.
         """
         lease_ms = self._lease_ms(lease_s)
         with self._transaction() as session:
             row = session.row("SELECT run_id FROM squall_handle WHERE id = ?", handle_id)
             if row is not None:
                 self._refuse_superseded(session, row[0])
-            return handles.take_over(session, handle_id, lease_ms=lease_ms, expired=expired)
+            return handles.take_over(session, handle_id, lease_ms=lease_ms, listed=listed)
 
     def claim(self, handle_id: str, n: int, record: Record) -> bool:
         """Claim firing ``n``, once over all processes; raises Fenced when the handle is no longer the run's own."""

@@ -80,16 +80,16 @@ def transition(
     return _require(session, handle_id)
 
 
-def take_over(session: Session, handle_id: str, *, lease_ms: int, expired: bool = False) -> HandleState:
+def take_over(session: Session, handle_id: str, *, lease_ms: int, listed: HandleState | None = None) -> HandleState:
     """Raise the epoch of a handle and fence its run; a reverted handle needs nobody and is returned as it stands.
 
-    ``expired``: whoever listed it may have read it long ago, so its lease is looked at again, and LeaseRenewed raised.
+    ``listed``: whoever read it may have done so long ago; LeaseRenewed where it has another lease or epoch by now.
     """
     state = _require(session, handle_id)
     if state.phase in CLOSED_PHASES:
         return state
     now = session.now_ms()
-    if expired and now < _ms(state.lease_until) <= now + LONGEST_LEASE_MS:
+    if listed is not None and _lease(state) != _lease(listed):
         raise LeaseRenewed(
             f"handle {handle_id!r} is leased until {state.lease_until:%Y-%m-%d %H:%M:%S} UTC again",
             remedy="leave it to its run; `squall revert` asks for no lease",
@@ -97,6 +97,10 @@ def take_over(session: Session, handle_id: str, *, lease_ms: int, expired: bool 
     session.write("UPDATE squall_handle SET epoch = epoch + 1, lease_until = ? WHERE id = ?", now + lease_ms, handle_id)
     fence(session, state.handle.run_id, f"its handle {handle_id!r} was taken over")
     return _require(session, handle_id, proved=True)
+
+
+def _lease(state: HandleState) -> tuple[int, datetime]:
+    return state.handle.epoch, state.lease_until
 
 
 def renew(session: Session, run_id: str, *, lease_ms: int) -> datetime:

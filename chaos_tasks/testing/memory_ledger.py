@@ -185,7 +185,7 @@ class MemoryLedger:
             self.own_leases.renewed(run_id, self.clock.monotonic() + lease_s)
             return until
 
-    def take_over(self, handle_id: str, *, lease_s: float, expired: bool = False) -> HandleState:
+    def take_over(self, handle_id: str, *, lease_s: float, listed: HandleState | None = None) -> HandleState:
         """Raise the handle's epoch and lease it to the caller."""
         with self._guard:
             self._require_up()
@@ -193,7 +193,10 @@ class MemoryLedger:
             self.acting(state.handle.run_id)
             if state.phase in CLOSED_PHASES:
                 return state
-            if expired and state.lease_until > self.now():
+            if listed is not None and (listed.handle.epoch, listed.lease_until) != (
+                state.handle.epoch,
+                state.lease_until,
+            ):
                 raise LeaseRenewed(f"handle {handle_id} is leased again", remedy="leave it to its run")
             self._fenced[state.handle.run_id] = f"its handle {handle_id} was taken over"
             handle = state.handle.model_copy(update={"epoch": state.handle.epoch + 1})

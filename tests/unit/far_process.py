@@ -44,7 +44,7 @@ def far_pause(
 
 def swept_there(toy: ToyProject, handle: Handle) -> None:
     """What the sweeper there writes once it has let the process go on."""
-    put_back(toy, toy.ledger.take_over(handle.id, lease_s=60, expired=True))
+    put_back(toy, toy.ledger.take_over(handle.id, lease_s=60))
 
 
 def put_back(toy: ToyProject, taken: HandleState) -> None:

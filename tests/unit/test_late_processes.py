@@ -97,7 +97,7 @@ def test_a_run_whose_fault_a_sweep_is_at_waits_for_it_and_has_a_verdict(
         if spec.arm is not Arm.TREATMENT:
             return
         advance(120)
-        state = toy.ledger.take_over(f"{RUN}/write", lease_s=60, expired=True)
+        state = toy.ledger.take_over(f"{RUN}/write", lease_s=60)
 
         def advanced(seconds: float) -> None:
             monkeypatch.setattr(toy.clock, "advance", advance)
@@ -118,7 +118,7 @@ def test_a_run_whose_fault_a_sweep_has_dropped_puts_it_back_itself(toy: ToyProje
     def taken(spec: TrialSpec) -> None:
         if spec.arm is Arm.TREATMENT and toy.ledger.handles(phases=[Phase.INJECTED]):
             toy.clock.advance(120)
-            toy.ledger.take_over(f"{RUN}/write", lease_s=60, expired=True)
+            toy.ledger.take_over(f"{RUN}/write", lease_s=60)
 
     toy.during = taken
     assert toy.engine().run(request()).outcome is Outcome.ABORTED

@@ -222,14 +222,26 @@ def test_a_handle_that_was_renewed_since_it_was_listed_as_expired_is_not_taken_o
     (listed,) = other.handles(expired=True)
     until = ledger.renew("run-1", lease_s=LONG_S)
     with pytest.raises(LeaseRenewed):
-        other.take_over(listed.handle.id, lease_s=LONG_S, expired=True)
+        other.take_over(listed.handle.id, lease_s=LONG_S, listed=listed)
     state = ledger.handle("h1")
     assert state is not None
     assert (state.handle.epoch, state.lease_until) == (1, until)
     assert ledger.renew("run-1", lease_s=0) <= until  # its run is not fenced
-    assert other.take_over("h1", lease_s=LONG_S, expired=True).handle.epoch == 2
+    (listed,) = other.handles(expired=True)
+    assert other.take_over("h1", lease_s=LONG_S, listed=listed).handle.epoch == 2
     with pytest.raises(LeaseRenewed):  # of two sweepers that listed it, one has it
-        ledger.take_over("h1", lease_s=LONG_S, expired=True)
+        ledger.take_over("h1", lease_s=LONG_S, listed=listed)
+
+
+def test_a_handle_that_nobody_has_renewed_is_taken_over_before_its_lease_is_over_by_whoever_saw_that(
+    ledger: Ledger, other: Ledger
+) -> None:
+    """The database's clock may have been set back: that nobody renewed is known without it."""
+    ledger.arm(handle(), armed(handle()), lease_s=LONG_S)
+    listed = other.handle("h1")
+    assert other.take_over("h1", lease_s=LONG_S, listed=listed).handle.epoch == 2
+    with pytest.raises(Fenced):
+        ledger.renew("run-1", lease_s=LONG_S)
 
 
 def test_an_abandoned_handle_is_closed_and_blocks_nobody(ledger: Ledger) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -105,15 +105,45 @@ def test_set_back_it_costs_a_living_run_nothing(toy: ToyProject, clock: Settable
     assert toy.word() == HEALTHY
 
 
-def killed_and_set_back(toy: ToyProject, clock: SettableClock) -> None:
-    """Its processes end between two tasks; nobody renews, and nobody reverts."""
+def killed_and_set_back(toy: ToyProject, clock: SettableClock, before: Callable[[], object] = lambda: None) -> None:
+    """Its processes end between two tasks; nobody renews, and nobody reverts.  ``before`` comes before the jump."""
     engine = toy.engine()
     engine.arm(request())
     engine.inject("run-1")
+    before()
     clock.jumped = -DAY
 
 
-def test_set_back_it_keeps_the_fault_of_a_killed_run_in_for_the_jump_and_the_lease(
+def test_set_back_it_keeps_the_fault_of_a_killed_run_in_no_longer_than_its_lease_where_a_sweeper_watched(
+    toy: ToyProject, clock: SettableClock
+) -> None:
+    sweeper = toy.sweeper()
+    killed_and_set_back(toy, clock, lambda: sweeper.sweep(watching=True))
+    clock.advance(LEASE_S - 1)
+    assert sweeper.sweep(watching=True) == ()
+    assert toy.word() == HURT
+    clock.advance(3)
+    assert len(sweeper.sweep(watching=True)) == 1
+    assert toy.word() == HEALTHY
+    (state,) = toy.ledger.handles(run_id="run-1")
+    assert state.phase is Phase.REVERTED
+    assert toy.engine().judge("run-1").outcome is Outcome.INCONCLUSIVE
+    assert toy.engine().run(request("run-2")).outcome is Outcome.HELD, "the target is free"
+
+
+def test_set_back_it_keeps_no_lease_from_being_renewed_under_the_eyes_of_a_sweeper(
+    toy: ToyProject, clock: SettableClock
+) -> None:
+    sweeper = toy.sweeper()
+    killed_and_set_back(toy, clock, lambda: sweeper.sweep(watching=True))
+    for _ in range(5):
+        clock.advance(LEASE_S / 2)
+        toy.ledger.renew("run-1", lease_s=LEASE_S)
+        assert sweeper.sweep(watching=True) == ()
+    assert toy.word() == HURT
+
+
+def test_set_back_before_any_sweeper_watched_it_keeps_the_fault_of_a_killed_run_in_for_the_jump_and_the_lease(
     toy: ToyProject, clock: SettableClock
 ) -> None:
     killed_and_set_back(toy, clock)
