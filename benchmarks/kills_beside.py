@@ -208,6 +208,7 @@ def main() -> None:
     elif told.sweep:
         sweep()
     else:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts it in the background ignores it
         known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
         if told.only != "memory":
             known["rows"] = compare(told.opponents)

@@ -2,7 +2,7 @@
 
 `make bench-scale` runs all parts; `python -m benchmarks.scale parallel airflow growth` those named.
 parallel: 200 runs on 20 tiny targets by 8 processes, on one PostgreSQL, through the real engine and no Airflow.
-airflow:  40 runs on 20 tiny targets, 8 at a time, by a real scheduler; the share of each part of Airflow.
+airflow:  200 runs on 20 tiny targets, 8 at a time, by a real scheduler; the share of each part of Airflow.
 growth:   a run and the daily commands on ledgers and inventories of 1, 10 and 100 times the size.
 The figures are ratios within one run: of the time, of the cost at the smallest size.
 """
@@ -27,7 +27,7 @@ PARTS = ("parallel", "airflow", "growth")
 
 
 def main() -> None:
-    """All parts take some minutes on two quiet cores."""
+    """All parts take some twenty minutes on two quiet cores, most of them under Airflow."""
     asked = sys.argv[1:] or list(PARTS)
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     folder = Path(tempfile.mkdtemp(prefix="squall-"))

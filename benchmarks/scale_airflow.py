@@ -33,7 +33,7 @@ from tests.system.conftest import environment_of
 from tests.system.tiny_target import EXPERIMENT, METHODS, TARGET, TinyProject, make_project
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS, TARGETS, LANES = 40, 20, 8
+RUNS, TARGETS, LANES = 200, 20, 8
 LOOK_S, PATIENCE_S = 0.5, 3600.0
 ENTRY = """
 [targets.{name}]
