@@ -67,7 +67,7 @@ bench-%: setup ## Measure: bench-nightly, bench-parse, bench-ledger, bench-fault
 kill-matrix: setup ## Kill the run of every fault at every point, and write docs/kill-matrix.md (about two hours on two cores)
 	@$(BIN)/python -m tests.kill_matrix --workers 2 --quiet --write
 
-airflow-kills: setup ## Kill, mark, clear, pause and restart under the real scheduler, and write docs/airflow-kills.md (about 50 minutes)
+airflow-kills: setup ## Kill, mark, clear, pause and restart under the real scheduler, and write docs/airflow-kills.md (half an hour)
 	@$(BIN)/python -m tests.airflow_kills --write
 
 bench-judging: setup .venv-bench/ready ## Measure fairness intervals and drift checks beside fairlearn, evidently and scipy
