@@ -78,9 +78,9 @@ class Sweeper:
         ``watching``: say too that a sweeper is alive.  Who looks once must not say so: nobody would come again.
         """
         self._beat(watching)
-        expired = self._not_beside(self._not_left(self._over(watching)))
-        swept = self._revert_all(expired, by, expired=True, watching=watching)
-        swept += self._revert_all(self._only_here({state.handle.id for state in expired}), by, watching=watching)
+        over = self._not_beside(self._not_left(self._over(watching)))
+        swept = self._revert_all(over, by, expired=True, watching=watching)
+        swept += self._revert_all(self._only_here({state.handle.id for state in over}), by, watching=watching)
         if lever.overdue(self.ledger):  # leases or not; their runs have had their time to do it themselves
             untouched = self._not_left(self.ledger.handles(phases=UNTOUCHED))
             swept += self._revert_all(untouched, lever.WHO, watching=watching)
